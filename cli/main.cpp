@@ -1,0 +1,7 @@
+#include "cli/main.h"
+
+namespace visage::cli {
+
+int run(int, char**) { return 2; }
+
+}  // namespace visage::cli

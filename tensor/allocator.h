@@ -1,0 +1,20 @@
+#pragma once
+#include <cstddef>
+
+#include "tensor/device.h"
+
+namespace visage {
+
+/// Source of device memory. Every allocation is at least 64-byte aligned.
+class Allocator {
+ public:
+  virtual ~Allocator() = default;
+  /// Never null: throws Error when the memory cannot be had.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* data, std::size_t bytes) noexcept = 0;
+};
+
+/// The allocator of a device. throws DeviceError for cuda in a build or on a machine without it.
+Allocator& allocator_for(Device device);
+
+}  // namespace visage

@@ -1,0 +1,36 @@
+#include "tensor/cpu/parallel.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace visage::cpu {
+
+int num_threads() { return omp_get_max_threads(); }
+void set_num_threads(int count) { omp_set_num_threads(std::max(count, 1)); }
+
+namespace detail {
+
+void run(std::int64_t count, std::int64_t grain, Body body, void* context) {
+  if (count <= 0) return;
+  const std::int64_t most = std::max<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1);
+  const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), most));
+  if (threads == 1 || omp_in_parallel()) return body(context, 0, count);
+  std::exception_ptr error;
+#pragma omp parallel num_threads(threads)
+  {
+    const std::int64_t team = omp_get_num_threads();
+    const std::int64_t me = omp_get_thread_num();
+    try {
+      body(context, count * me / team, count * (me + 1) / team);
+    } catch (...) {
+#pragma omp critical(visage_parallel_error)
+      if (!error) error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace detail
+}  // namespace visage::cpu

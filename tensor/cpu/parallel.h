@@ -1,0 +1,26 @@
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+namespace visage::cpu {
+
+/// Threads used by parallel_for and by oneDNN (one shared OpenMP team, so the two never compete for cores).
+int num_threads();
+void set_num_threads(int count);
+
+namespace detail {
+using Body = void (*)(void* context, std::int64_t begin, std::int64_t end);
+void run(std::int64_t count, std::int64_t grain, Body body, void* context);
+}  // namespace detail
+
+/// Calls fn(begin, end) on contiguous chunks that cover [0, count), in parallel when there are at least two chunks of
+/// `grain` indices. The chunks depend only on count, grain and the number of threads. The first exception is rethrown.
+template <class F>
+void parallel_for(std::int64_t count, std::int64_t grain, F&& fn) {
+  using Fn = std::remove_reference_t<F>;
+  detail::run(count, grain,
+              [](void* context, std::int64_t begin, std::int64_t end) { (*static_cast<Fn*>(context))(begin, end); },
+              const_cast<void*>(static_cast<const void*>(&fn)));
+}
+
+}  // namespace visage::cpu
