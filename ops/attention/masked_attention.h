@@ -1,0 +1,28 @@
+#pragma once
+#include "tensor/tensor.h"
+
+namespace visage::ops {
+
+/// Masks and score terms of masked_attention; an empty tensor means absent. At most one of the two masks may be given.
+struct AttentionOptions {
+  std::int64_t heads = 8;
+  Tensor blocked;  // u8 [N,Q,L], 1 = the query does not see the key
+  Tensor allowed;  // i64 [N,Q,ceil(L/64)], bit l % 64 of word l / 64 set = the query sees key l (see mask_bits)
+  /// Separable additive terms for keys on a grid, L = H * W: the product of key (y, x) becomes
+  /// q.k + score_y[n,head,q,y] + score_x[n,head,q,x]; f32 [N,heads,Q,H] and [N,heads,Q,W]. Given together or not at
+  /// all.
+  Tensor score_y;
+  Tensor score_x;
+  float scale = 0;         // factor of the product; 0 means 1 / sqrt(C / heads)
+  DType out = DType::f32;  // f32 or bf16
+};
+
+/// Multi-head attention softmax(scale * q k^T + mask) v (Vaswani et al.; masked as in Cheng et al., Mask2Former,
+/// equation 2), without the projections. A row that blocks every key is opened completely.
+/// q [N,Q,C], k and v [N,L,C] -> [N,Q,C]. f32 or bf16 each, computed in f32; the last axis is contiguous, rows may be
+/// pitched. C must be a multiple of heads.
+/// throws ShapeError or DTypeError if the parts do not fit together.
+[[nodiscard]] Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                      const AttentionOptions& options = {});
+
+}  // namespace visage::ops

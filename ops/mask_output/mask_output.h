@@ -1,0 +1,37 @@
+#pragma once
+#include "tensor/tensor.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace visage::ops {
+
+struct ImageSize {
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+};
+
+/// Sizes a predicted mask passes through: resized to the padded network input, cropped to the image, resized to the
+/// output.
+struct MaskSizes {
+  ImageSize padded;
+  ImageSize image;
+  ImageSize output;
+};
+
+/// The final mask of one query in one frame.
+struct QueryMask {
+  /// [resized logit > 0] at the output size, column-major: bit (x * height + y) % 64 of word (x * height + y) / 64.
+  /// Empty when no pixel can be positive.
+  std::vector<std::uint64_t> bits;
+  double quality_sum = 0;          // sum of sigmoid(logit) where it is > 0.5, at the image size
+  std::int64_t quality_count = 0;  // number of such pixels
+};
+
+/// Both bilinear resizings of the mask logits [Q,h,w] (f32 contiguous; h, w the size of the padded input / stride),
+/// their thresholding and the sums of the mask quality. Queries without a positive logit are skipped: every resized
+/// value is a convex combination of logits. throws ShapeError if a size is empty or the image does not fit in the
+/// padded input.
+[[nodiscard]] std::vector<QueryMask> mask_output(const Tensor& logits, const MaskSizes& sizes);
+
+}  // namespace visage::ops
