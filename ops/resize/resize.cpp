@@ -1,0 +1,71 @@
+#include "ops/resize/resize.h"
+
+#include "autograd/tape.h"
+#include "ops/dispatch.h"
+#include "ops/resize/resize_kernels.h"
+
+namespace visage::ops {
+namespace {
+
+bool is_float(const Tensor& x) { return x.dtype() == DType::f32 || x.dtype() == DType::bf16; }
+
+void check_image(const char* op, const char* name, const Tensor& x) {
+  check<ShapeError>(x.rank() == 4 && x.numel() > 0 && x.stride()[3] == 1, op, ": ", name,
+                    " must be [N,H,W,C], not empty, with contiguous channels; got ", x.size(), ", stride ", x.stride());
+  check<DTypeError>(is_float(x), op, ": ", name, " must be f32 or bf16; got ", x.dtype());
+}
+
+}  // namespace
+
+Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width) {
+  check_image("resize_bilinear", "x", x);
+  check<DTypeError>(x.dtype() == DType::f32, "resize_bilinear: x must be f32; got ", x.dtype());
+  check<ShapeError>(height > 0 && width > 0, "resize_bilinear: cannot resize to ", height, " x ", width);
+  autograd::not_differentiable("resize_bilinear", {x});
+  Tensor out = Tensor::empty({x.size(0), height, width, x.size(3)}, DType::f32, x.device());
+  on_cpu("resize_bilinear", x.device(), [&] { resize_bilinear_cpu({x.view(), out.view()}); });
+  return out;
+}
+
+Tensor resize_bilinear_planes(const Tensor& x, std::int64_t height, std::int64_t width) {
+  check<ShapeError>(x.rank() >= 2 && x.numel() > 0 && x.is_contiguous(),
+                    "resize_bilinear_planes: x must be contiguous [..., H, W], not empty; got ", x.size());
+  check<DTypeError>(x.dtype() == DType::f32, "resize_bilinear_planes: x must be f32; got ", x.dtype());
+  check<ShapeError>(height > 0 && width > 0, "resize_bilinear_planes: cannot resize to ", height, " x ", width);
+  autograd::not_differentiable("resize_bilinear_planes", {x});
+  Dims size = x.size();
+  size[-2] = height;
+  size[-1] = width;
+  Tensor out = Tensor::empty(size, DType::f32, x.device());
+  const std::int64_t planes = x.numel() / (x.size(-2) * x.size(-1));
+  const Dims in{planes, x.size(-2), x.size(-1)};
+  const Dims flat{planes, height, width};
+  on_cpu("resize_bilinear_planes", x.device(), [&] {
+    resize_bilinear_planes_cpu({Tensor::alias(x, in, contiguous_strides(in)).view(),
+                                Tensor::alias(out, flat, contiguous_strides(flat)).view()});
+  });
+  return out;
+}
+
+void upsample2x_add(const Tensor& low, const Tensor& y) {
+  check_image("upsample2x_add", "low", low);
+  check_image("upsample2x_add", "y", y);
+  check<ShapeError>(y.size() == Dims{low.size(0), 2 * low.size(1), 2 * low.size(2), low.size(3)},
+                    "upsample2x_add: y must be twice the size of low; got low ", low.size(), ", y ", y.size());
+  autograd::not_differentiable("upsample2x_add", {low, y});
+  on_cpu("upsample2x_add", y.device(), [&] { upsample2x_add_cpu({low.view(), y.view()}); });
+  y.storage()->bump_version();
+}
+
+Tensor pool_center(const Tensor& y, std::int64_t ratio) {
+  check_image("pool_center", "y", y);
+  check<ShapeError>((ratio == 2 || ratio == 4 || ratio == 8) && y.size(1) % ratio == 0 && y.size(2) % ratio == 0,
+                    "pool_center: ratio must be 2, 4 or 8 and divide height and width; got ratio ", ratio, ", y ",
+                    y.size());
+  autograd::not_differentiable("pool_center", {y});
+  Tensor out = Tensor::empty({y.size(0), y.size(1) / ratio, y.size(2) / ratio, y.size(3)}, y.dtype(), y.device());
+  on_cpu("pool_center", y.device(), [&] { pool_center_cpu({y.view(), out.view(), ratio}); });
+  return out;
+}
+
+}  // namespace visage::ops

@@ -1,0 +1,22 @@
+#pragma once
+#include "tensor/view.h"
+
+namespace visage::ops {
+
+struct ResizeArgs {
+  View x;    // [N,H,W,C] or planes [N,H,W]
+  View out;  // same rank
+};
+void resize_bilinear_cpu(const ResizeArgs& args);
+void resize_bilinear_planes_cpu(const ResizeArgs& args);
+/// out += x upsampled.
+void upsample2x_add_cpu(const ResizeArgs& args);
+
+struct PoolCenterArgs {
+  View x;    // [N,H,W,C]
+  View out;  // [N,H/ratio,W/ratio,C], same type
+  std::int64_t ratio;
+};
+void pool_center_cpu(const PoolCenterArgs& args);
+
+}  // namespace visage::ops

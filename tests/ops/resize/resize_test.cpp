@@ -1,0 +1,86 @@
+#include "ops/resize/resize.h"
+
+#include "tests/support/allclose.h"
+#include "tests/support/golden.h"
+#include "tests/support/values.h"
+
+#include <cmath>
+
+namespace visage::ops {
+namespace {
+
+using test::allclose;
+using test::random_normal;
+
+Tensor permuted(const Tensor& x, std::initializer_list<int> order) {
+  Dims size, stride;
+  for (const int axis : order) {
+    size.append(x.size(axis));
+    stride.append(x.stride()[axis]);
+  }
+  return Tensor::alias(x, size, stride);
+}
+
+Tensor contiguous(const Tensor& x) { return test::tensor_of(x.size(), test::values_of(x), x.dtype()); }
+
+TEST(ResizeGolden, EqualsTheRecordedNumbersInBothLayouts) {
+  const test::GoldenFile golden("ops.safetensors");
+  for (const char* name : {"interp_up", "interp_up2x", "interp_down", "interp_down8", "interp_mixed", "interp_same"}) {
+    const std::string op = name;
+    const Tensor x = golden.load(op + "/in/x");
+    const Dims size = golden.at(op + "/out/y").full_size;
+    EXPECT_TRUE(golden.matches(op + "/out/y", resize_bilinear_planes(x, size[2], size[3]))) << op;
+    const Tensor y = resize_bilinear(contiguous(permuted(x, {0, 2, 3, 1})), size[2], size[3]);
+    EXPECT_TRUE(golden.matches(op + "/out/y", permuted(y, {0, 3, 1, 2}))) << op;
+  }
+}
+
+TEST(Resize, BlendsTheFourNeighbours) {
+  const Tensor x = test::tensor_of({1, 2, 2, 1}, std::vector<double>{0, 4, 8, 12});
+  const std::vector<double> want = {0, 1, 3, 4, 2, 3, 5, 6, 6, 7, 9, 10, 8, 9, 11, 12};
+  EXPECT_TRUE(allclose(resize_bilinear(x, 4, 4), test::tensor_of({1, 4, 4, 1}, want)));
+}
+
+TEST(Resize, ReadsPitchedImages) {
+  const Tensor wide = random_normal({2, 3, 5, 24}, 1);
+  const Tensor window = Tensor::alias(wide, {2, 3, 5, 16}, wide.stride(), 8);
+  EXPECT_TRUE(allclose(resize_bilinear(window, 7, 4), resize_bilinear(contiguous(window), 7, 4)));
+}
+
+TEST(Resize, DoublingAddsTheResizedImage) {
+  for (const DType low_type : {DType::f32, DType::bf16})
+    for (const DType type : {DType::f32, DType::bf16}) {
+      const Tensor low = random_normal({2, 3, 5, 20}, 2, low_type);
+      const Tensor y = random_normal({2, 6, 10, 20}, 3, type);
+      const Tensor up = resize_bilinear(test::converted(low, DType::f32), 6, 10);
+      std::vector<double> want = test::values_of(y);
+      const std::vector<double> added = test::values_of(up);
+      for (std::size_t i = 0; i < want.size(); ++i) want[i] += added[i];
+      const auto version = y.storage()->version();
+      upsample2x_add(low, y);
+      EXPECT_TRUE(allclose(y, test::tensor_of(y.size(), want), {.reduced = 5}));
+      EXPECT_GT(y.storage()->version(), version);
+    }
+}
+
+TEST(Resize, PoolingTheCentreIsResizingByAPowerOfTwo) {
+  const Tensor y = random_normal({2, 16, 24, 19}, 4);
+  for (const std::int64_t ratio : {2, 4, 8})
+    EXPECT_TRUE(allclose(pool_center(y, ratio), resize_bilinear(y, 16 / ratio, 24 / ratio), {.reduced = 4})) << ratio;
+  const Tensor half = test::converted(y, DType::bf16);
+  EXPECT_TRUE(allclose(pool_center(half, 4), resize_bilinear(test::converted(half, DType::f32), 4, 6), {.reduced = 4}));
+}
+
+TEST(Resize, RefusesWhatItCannotResize) {
+  const Tensor x = Tensor::zeros({1, 6, 8, 4});
+  EXPECT_THROW((void)resize_bilinear(x, 0, 4), ShapeError);
+  EXPECT_THROW((void)resize_bilinear(Tensor::zeros({6, 8, 4}), 2, 2), ShapeError);
+  EXPECT_THROW((void)resize_bilinear(Tensor::zeros({1, 6, 8, 4}, DType::i32), 2, 2), DTypeError);
+  EXPECT_THROW((void)resize_bilinear_planes(permuted(x, {0, 2, 1, 3}), 2, 2), ShapeError);
+  EXPECT_THROW(upsample2x_add(x, Tensor::zeros({1, 12, 15, 4})), ShapeError);
+  EXPECT_THROW((void)pool_center(x, 4), ShapeError);
+  EXPECT_THROW((void)pool_center(x, 3), ShapeError);
+}
+
+}  // namespace
+}  // namespace visage::ops
