@@ -1,0 +1,50 @@
+#include "ops/linear/linear.h"
+
+#include "autograd/tape.h"
+#include "ops/dispatch.h"
+
+namespace visage::ops {
+namespace {
+
+// [..., C] as [rows, C]. The rows must follow each other at one pitch, which a window on the channels of a wider
+// buffer satisfies.
+Tensor as_rows(const char* op, const Tensor& t) {
+  const std::int64_t columns = t.size(-1);
+  const std::int64_t pitch = t.rank() > 1 ? t.stride()[-2] : columns;
+  bool regular = columns <= 1 || t.stride()[-1] == 1;
+  for (int i = 0; i + 2 < t.rank(); ++i)
+    regular &= t.size(i) == 1 || t.stride()[i] == t.stride()[i + 1] * t.size(i + 1);
+  check<ShapeError>(regular, op, ": rows must have one pitch; size ", t.size(), ", stride ", t.stride());
+  return Tensor::alias(t, {columns ? t.numel() / columns : 0, columns}, {pitch, 1});
+}
+
+}  // namespace
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const LinearOptions& options) {
+  check<ShapeError>(weight.rank() == 2 && x.rank() >= 1 && x.size(-1) == weight.size(1) && weight.is_contiguous(),
+                    "linear: weight must be [N,K], K = last axis of x; x ", x.size(), ", weight ", weight.size());
+  check<ShapeError>(!bias || bias.size() == Dims{weight.size(0)}, "linear: bias must be [N]; weight ", weight.size());
+  check<DTypeError>(weight.dtype() == DType::f32, "linear: weight must be f32; got ", weight.dtype());
+  autograd::not_differentiable("linear", {x, weight, bias});
+  Dims size = x.size();
+  size[-1] = weight.size(0);
+  const Tensor y = options.accumulate_into ? options.accumulate_into : Tensor::empty(size, options.dtype, x.device());
+  check<ShapeError>(y.size() == size, "linear: the residual must be ", size, "; got ", y.size());
+  on_cpu("linear", x.device(), [&] {
+    cpu::onednn::run(cpu::onednn::Linear{as_rows("linear", x), weight, bias, as_rows("linear", y), options.activation,
+                                         options.accumulate_into ? 1.f : 0.f});
+  });
+  return y;
+}
+
+Tensor matmul_nt(const Tensor& a, const Tensor& b) {
+  check<ShapeError>(a.rank() == 3 && b.rank() == 3 && a.size(0) == b.size(0) && a.size(2) == b.size(2),
+                    "matmul_nt: needs a [B,M,K] and b [B,N,K]; a ", a.size(), ", b ", b.size());
+  check<DTypeError>(a.dtype() == b.dtype(), "matmul_nt: a is ", a.dtype(), ", b is ", b.dtype());
+  autograd::not_differentiable("matmul_nt", {a, b});
+  Tensor y = Tensor::empty({a.size(0), a.size(1), b.size(1)}, DType::f32, a.device());
+  on_cpu("matmul_nt", a.device(), [&] { cpu::onednn::run(cpu::onednn::BatchedProduct{a, b, y}); });
+  return y;
+}
+
+}  // namespace visage::ops

@@ -1,0 +1,44 @@
+#pragma once
+#include "tensor/cpu/onednn.h"
+#include "tensor/tensor.h"
+
+namespace visage::ops {
+
+struct GroupNormOptions {
+  int groups = 32;
+  float eps = 1e-5f;
+  Activation activation = Activation::none;
+  /// Where the result goes: same size as x, pixels of one pitch (a level of a token pyramid). Empty: a new tensor.
+  Tensor out;
+};
+
+/// Group normalisation of images (Wu & He 2018, eq. 1): mean and variance over the pixels and channels of a group.
+///   y = act((x - mean) / sqrt(var + eps) * weight + bias)
+/// x [N, H, W, C] or [N, L, C] f32 | bf16, pixels of one pitch;  weight, bias [C] f32.
+/// Statistics are two-pass within cache blocks and merged (Chan et al.), in f32: large means do not cancel.
+/// throws ShapeError if C is no multiple of groups.
+[[nodiscard]] Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                const GroupNormOptions& options = {});
+
+/// The same normalisation as a map per image and channel, y = x * scale + shift, for kernels that apply it later.
+struct ScaleShift {
+  Tensor scale, shift;  // [N, C] f32
+};
+[[nodiscard]] ScaleShift group_norm_scale_shift(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                const GroupNormOptions& options = {});
+
+/// y = act(x * scale + shift) with one scale and shift a channel: scale, shift [C], or [N, C] for one a image.
+/// x [N, ..., C] f32 | bf16;  `out` as in GroupNormOptions.
+struct ChannelAffineOptions {
+  Activation activation = Activation::none;
+  Tensor out;
+};
+[[nodiscard]] Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
+                                    const ChannelAffineOptions& options = {});
+
+/// Batch normalisation with constant statistics (detectron2's FrozenBatchNorm2d) as scale and shift:
+///   scale = weight / sqrt(variance + eps),  shift = bias - mean * scale.      All [C] f32.
+[[nodiscard]] ScaleShift frozen_batch_norm_scale_shift(const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                                                       const Tensor& variance, float eps = 1e-5f);
+
+}  // namespace visage::ops

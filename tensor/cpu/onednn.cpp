@@ -1,0 +1,275 @@
+#include "tensor/cpu/onednn.h"
+
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "tensor/cpu/features.h"
+#include "tensor/cpu/parallel.h"
+
+namespace visage::cpu::onednn {
+namespace {
+
+using Desc = dnnl::memory::desc;
+using Tag = dnnl::memory::format_tag;
+using Type = dnnl::memory::data_type;
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+Type type_of(const Tensor& tensor) {
+  check<DTypeError>(tensor.dtype() == DType::f32 || tensor.dtype() == DType::bf16, "onednn: no support for ",
+                    tensor.dtype());
+  return tensor.dtype() == DType::f32 ? Type::f32 : Type::bf16;
+}
+
+Desc strided(const Tensor& t) {
+  const Dims& s = t.size();
+  const Dims& p = t.stride();
+  return {dnnl::memory::dims(s.d, s.d + s.rank), type_of(t), dnnl::memory::dims(p.d, p.d + p.rank)};
+}
+
+// [.., N, K] seen as the [.., K, N] operand of a product.
+Desc strided_transposed(const Tensor& t) {
+  dnnl::memory::dims size(t.size().d, t.size().d + t.rank()), stride(t.stride().d, t.stride().d + t.rank());
+  std::swap(size[size.size() - 1], size[size.size() - 2]);
+  std::swap(stride[stride.size() - 1], stride[stride.size() - 2]);
+  return {size, type_of(t), stride};
+}
+
+Desc image(const Tensor& t) { return {{t.size(0), t.size(3), t.size(1), t.size(2)}, type_of(t), Tag::nhwc}; }
+
+dnnl::primitive_attr attributes(Activation activation, float beta) {
+  dnnl::post_ops post;
+  if (beta != 0.f) post.append_sum(beta);
+  if (activation == Activation::relu) {
+#if DNNL_VERSION_MAJOR >= 3
+    post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.f, 0.f);
+#else
+    post.append_eltwise(1.f, dnnl::algorithm::eltwise_relu, 0.f, 0.f);
+#endif
+  }
+  dnnl::primitive_attr attr;
+  attr.set_post_ops(post);
+  // The scratchpad is ours, so that one primitive may run on several threads at once.
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+struct Primitive {
+  dnnl::primitive run;
+  Desc source, weights, bias, destination, scratchpad;
+  std::string implementation;
+};
+
+template <class PrimitiveDesc, class Op>
+Primitive finish(const PrimitiveDesc& desc, bool has_bias) {
+  return {Op(desc),
+          desc.src_desc(),
+          desc.weights_desc(),
+          has_bias ? desc.query_md(dnnl::query::weights_md, 1) : Desc(),
+          desc.dst_desc(),
+          desc.scratchpad_desc(),
+          desc.impl_info_str()};
+}
+
+Primitive make_convolution(const Convolution& a) {
+  const Desc weights({a.weight.size(0), a.weight.size(3), a.weight.size(1), a.weight.size(2)}, type_of(a.x), Tag::any);
+  const Desc bias = a.bias ? Desc({a.weight.size(0)}, Type::f32, Tag::x) : Desc();
+  const dnnl::memory::dims stride{a.stride, a.stride}, padding{a.padding, a.padding};
+  const auto kind = dnnl::prop_kind::forward_inference;
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  const dnnl::primitive_attr attr = attributes(a.activation, a.beta);
+  using Op = dnnl::convolution_forward;
+#if DNNL_VERSION_MAJOR >= 3
+  const auto desc = a.bias ? Op::primitive_desc(engine(), kind, algorithm, image(a.x), weights, bias, image(a.y),
+                                                stride, padding, padding, attr)
+                           : Op::primitive_desc(engine(), kind, algorithm, image(a.x), weights, image(a.y), stride,
+                                                padding, padding, attr);
+#else
+  const auto op = a.bias ? Op::desc(kind, algorithm, image(a.x), weights, bias, image(a.y), stride, padding, padding)
+                         : Op::desc(kind, algorithm, image(a.x), weights, image(a.y), stride, padding, padding);
+  const Op::primitive_desc desc(op, attr, engine());
+#endif
+  return finish<Op::primitive_desc, Op>(desc, static_cast<bool>(a.bias));
+}
+
+Primitive make_product(const Desc& a, const Desc& b, const Desc& bias, const Desc& y,
+                       const dnnl::primitive_attr& attr) {
+  using Op = dnnl::matmul;
+  const bool has_bias = bias != Desc();
+#if DNNL_VERSION_MAJOR >= 3
+  const auto desc = has_bias ? Op::primitive_desc(engine(), a, b, bias, y, attr)
+                             : Op::primitive_desc(engine(), a, b, y, attr);
+#else
+  const Op::primitive_desc desc(has_bias ? Op::desc(a, b, bias, y) : Op::desc(a, b, y), attr, engine());
+#endif
+  return finish<Op::primitive_desc, Op>(desc, has_bias);
+}
+
+Primitive make_linear(const Linear& a) {
+  const std::int64_t n = a.weight.size(0), k = a.weight.size(1);
+  return make_product(strided(a.x), Desc({k, n}, type_of(a.x), Tag::any),
+                      a.bias ? Desc({1, n}, Type::f32, Tag::ab) : Desc(), strided(a.y),
+                      attributes(a.activation, a.beta));
+}
+
+// Everything a primitive depends on. The number of threads is part of it: oneDNN bakes it into its blocking.
+using Key = std::vector<std::int64_t>;
+
+void append(Key& key, const Tensor& t) {
+  if (!t) return key.push_back(-1);
+  key.push_back(static_cast<int>(t.dtype()));
+  key.insert(key.end(), t.size().d, t.size().d + t.rank());
+  key.insert(key.end(), t.stride().d, t.stride().d + t.rank());
+}
+
+Key key_of(const Convolution& a) {
+  Key key{0, num_threads(), a.stride, a.padding, static_cast<int>(a.activation), a.beta != 0.f};
+  for (const Tensor* t : {&a.x, &a.weight, &a.bias, &a.y}) append(key, *t);
+  return key;
+}
+Key key_of(const Linear& a) {
+  Key key{1, num_threads(), static_cast<int>(a.activation), a.beta != 0.f};
+  for (const Tensor* t : {&a.x, &a.weight, &a.bias, &a.y}) append(key, *t);
+  return key;
+}
+Key key_of(const BatchedProduct& a) {
+  Key key{2, num_threads()};
+  for (const Tensor* t : {&a.a, &a.b, &a.y}) append(key, *t);
+  return key;
+}
+
+// A weight in the layout some primitive asked for. Valid while the storage lives and has not been written.
+struct Packed {
+  std::weak_ptr<Storage> storage;
+  std::uint64_t version;
+  const void* data;
+  dnnl::memory memory;
+};
+
+class Caches {
+ public:
+  template <class Args, class Make>
+  std::shared_ptr<const Primitive> primitive(const Args& args, Make&& make) {
+    const Key key = key_of(args);
+    const std::lock_guard lock(mutex_);
+    auto& slot = primitives_[key];
+    if (!slot) slot = std::make_shared<const Primitive>(make(args));
+    return slot;
+  }
+
+  // `plain` describes the elements of `weight` as they lie in memory.
+  dnnl::memory packed(const Tensor& weight, const Desc& plain, const Desc& wanted, dnnl::stream& stream) {
+    const std::lock_guard lock(mutex_);
+    const Storage* storage = weight.storage().get();
+    auto& entries = packed_[storage];
+    std::erase_if(entries, [&](const Packed& p) { return p.storage.expired() || p.version != storage->version(); });
+    const void* data = weight.view().data;
+    for (const Packed& p : entries)
+      if (p.data == data && p.memory.get_desc() == wanted) return p.memory;
+    dnnl::memory from(plain, engine(), const_cast<void*>(data)), to(wanted, engine());
+    dnnl::reorder(from, to).execute(stream, from, to);
+    stream.wait();
+    entries.push_back({weight.storage(), storage->version(), data, to});
+    sweep();
+    return to;
+  }
+
+  void clear() {
+    const std::lock_guard lock(mutex_);
+    primitives_.clear();
+    packed_.clear();
+  }
+
+ private:
+  void sweep() {  // forgets the weights of models that are gone
+    for (auto entry = packed_.begin(); entry != packed_.end();) {
+      std::erase_if(entry->second, [](const Packed& p) { return p.storage.expired(); });
+      entry = entry->second.empty() ? packed_.erase(entry) : std::next(entry);
+    }
+  }
+  std::mutex mutex_;
+  std::map<Key, std::shared_ptr<const Primitive>> primitives_;
+  std::map<const Storage*, std::vector<Packed>> packed_;
+};
+
+Caches& caches() {
+  static Caches all;
+  return all;
+}
+
+dnnl::memory wrap(const Desc& desc, const Tensor& tensor) { return {desc, engine(), tensor.view().data}; }
+
+// Scratchpads are reused by the thread: the largest one it needed.
+dnnl::memory scratch(const Desc& desc) {
+  thread_local Tensor buffer;
+  const auto bytes = static_cast<std::int64_t>(desc.get_size());
+  if (!buffer || buffer.numel() < bytes) buffer = Tensor::empty({std::max<std::int64_t>(bytes, 64)}, DType::u8);
+  return wrap(desc, buffer);
+}
+
+void execute(const Primitive& p, const Tensor& x, const dnnl::memory& weights, const Tensor& bias, const Tensor& y,
+             dnnl::stream& stream) {
+  std::unordered_map<int, dnnl::memory> args{{DNNL_ARG_SRC, wrap(p.source, x)},
+                                             {DNNL_ARG_WEIGHTS, weights},
+                                             {DNNL_ARG_DST, wrap(p.destination, y)},
+                                             {DNNL_ARG_SCRATCHPAD, scratch(p.scratchpad)}};
+  if (bias) args.emplace(DNNL_ARG_BIAS, wrap(p.bias, bias));
+  p.run.execute(stream, args);
+  stream.wait();
+}
+
+Desc plain_convolution_weight(const Tensor& w) {
+  const std::int64_t o = w.size(0), h = w.size(1), v = w.size(2), i = w.size(3);
+  return {{o, i, h, v}, Type::f32, dnnl::memory::dims{h * v * i, 1, v * i, i}};
+}
+
+}  // namespace
+
+void run(const Convolution& args) {
+  if (args.y.numel() == 0) return;
+  dnnl::stream stream(engine());
+  const auto primitive = caches().primitive(args, make_convolution);
+  const dnnl::memory weights =
+      caches().packed(args.weight, plain_convolution_weight(args.weight), primitive->weights, stream);
+  execute(*primitive, args.x, weights, args.bias, args.y, stream);
+}
+
+void run(const Linear& args) {
+  if (args.y.numel() == 0) return;
+  dnnl::stream stream(engine());
+  const auto primitive = caches().primitive(args, make_linear);
+  const dnnl::memory weights =
+      caches().packed(args.weight, strided_transposed(args.weight), primitive->weights, stream);
+  execute(*primitive, args.x, weights, args.bias, args.y, stream);
+}
+
+void run(const BatchedProduct& args) {
+  if (args.y.numel() == 0) return;
+  dnnl::stream stream(engine());
+  const auto primitive = caches().primitive(args, [](const BatchedProduct& a) {
+    return make_product(strided(a.a), strided_transposed(a.b), Desc(), strided(a.y),
+                        attributes(Activation::none, 0.f));
+  });
+  execute(*primitive, args.a, wrap(primitive->weights, args.b), {}, args.y, stream);
+}
+
+std::string implementation(const Convolution& args) { return make_convolution(args).implementation; }
+std::string implementation(const Linear& args) { return make_linear(args).implementation; }
+
+bool has_fast_bf16() {
+  const Features& cpu = features();
+  if (!cpu.avx512_bf16) return false;
+  return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16;
+}
+
+void clear_caches() { caches().clear(); }
+
+}  // namespace visage::cpu::onednn

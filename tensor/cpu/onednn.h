@@ -1,0 +1,58 @@
+#pragma once
+// The only door to oneDNN: convolution and matrix products of the CPU backend. Works with oneDNN 2.x and 3.x.
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace visage {
+
+/// Applied by a kernel to its result before it is stored.
+enum class Activation : std::uint8_t { none, relu };
+
+namespace cpu::onednn {
+
+/// y = activation(conv(x, weight) + bias [+ y])
+struct Convolution {
+  Tensor x;       // [N, H, W, I]  f32 | bf16, contiguous
+  Tensor weight;  // [O, kH, kW, I] f32
+  Tensor bias;    // [O] f32, or empty
+  Tensor y;       // [N, H', W', O] f32 | bf16, contiguous
+  int stride = 1;
+  int padding = 0;
+  Activation activation = Activation::none;
+  float beta = 0.f;  // 1: add to what y holds
+};
+void run(const Convolution& args);
+
+/// y = activation(x * weight^T + bias [+ y])
+struct Linear {
+  Tensor x;       // [M, K] f32 | bf16, rows may be strided
+  Tensor weight;  // [N, K] f32, reordered once and kept
+  Tensor bias;    // [N] f32, or empty
+  Tensor y;       // [M, N] f32 | bf16, rows may be strided
+  Activation activation = Activation::none;
+  float beta = 0.f;
+};
+void run(const Linear& args);
+
+/// y = a * b^T for every item of the batch; both factors are activations, so nothing is kept.
+struct BatchedProduct {
+  Tensor a;  // [B, M, K] f32 | bf16, any strides with unit last stride
+  Tensor b;  // [B, N, K] like a
+  Tensor y;  // [B, M, N] f32 | bf16
+};
+void run(const BatchedProduct& args);
+
+/// What oneDNN chose for the arguments ("brgconv:avx512_core", ...). A name that begins with "ref" is far too slow;
+/// a test refuses it.
+std::string implementation(const Convolution& args);
+std::string implementation(const Linear& args);
+
+/// True when bf16 products run on bf16 units (AVX-512 bf16 or AMX) and not by emulation.
+bool has_fast_bf16();
+
+/// Forgets packed weights and primitives (tests; a model that is gone releases its own weights by itself).
+void clear_caches();
+
+}  // namespace cpu::onednn
+}  // namespace visage
