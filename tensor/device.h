@@ -1,4 +1,6 @@
 #pragma once
+#include <string_view>
+
 #include "tensor/dtype.h"
 
 namespace visage {
@@ -8,5 +10,12 @@ struct Device {
   int index = 0;
   bool operator==(const Device&) const = default;
 };
+
+/// GPUs that this build and this machine can use; 0 without the backend, a driver or a device.
+int cuda_device_count();
+
+/// The device a user named: `cpu`, `cuda`, `cuda:1`, or `auto`, the first GPU if there is one and the CPU otherwise (said
+/// in one line of the log). throws UsageError for another name, and for cuda where it cannot be used, with the reason.
+Device parse_device(std::string_view name);
 
 }  // namespace visage

@@ -2,6 +2,10 @@
 
 #include <cstring>
 
+#ifdef VISAGE_CUDA
+#include "tensor/cuda/copy.h"
+#endif
+
 namespace visage {
 
 Storage::Storage(std::size_t bytes, Device device)
@@ -22,8 +26,13 @@ Tensor Tensor::empty(const Dims& size, DType dtype, Device device) {
 }
 
 Tensor Tensor::zeros(const Dims& size, DType dtype, Device device) {
-  check<DeviceError>(device.type == DeviceType::cpu, "Tensor::zeros: only host memory can be cleared here");
   Tensor result = empty(size, dtype, device);
+#ifdef VISAGE_CUDA
+  if (device.type == DeviceType::cuda) {
+    cuda::clear(result.view().data, result.nbytes());
+    return result;
+  }
+#endif
   std::memset(result.view().data, 0, result.nbytes());
   return result;
 }

@@ -1,0 +1,41 @@
+#include "tensor/cuda/copy.h"
+
+#include "tensor/cuda/error.h"
+#include "tensor/cuda/stream.h"
+
+#include <cstring>
+
+namespace visage::cuda {
+namespace {
+
+cudaMemcpyKind direction(DeviceType from, DeviceType to) {
+  if (from == DeviceType::cpu) return cudaMemcpyHostToDevice;
+  return to == DeviceType::cpu ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice;
+}
+
+}  // namespace
+
+Tensor copy_to(const Tensor& x, Device device) {
+  visage::check<ShapeError>(x.is_contiguous(), "copy_to: x must be contiguous; size ", x.size(), ", stride ",
+                            x.stride());
+  Tensor copy = Tensor::empty(x.size(), x.dtype(), device);
+  const View from = x.view();
+  const View to = copy.view();
+  if (x.numel() == 0) return copy;
+  if (from.device == DeviceType::cpu && to.device == DeviceType::cpu) {
+    std::memcpy(to.data, from.data, x.nbytes());
+    return copy;
+  }
+  const StreamHandle stream = current_stream();
+  check(cudaMemcpyAsync(to.data, from.data, x.nbytes(), direction(from.device, to.device),
+                        static_cast<cudaStream_t>(stream.raw)),
+        "cudaMemcpy");
+  if (from.device == DeviceType::cpu || to.device == DeviceType::cpu) synchronize(stream);
+  return copy;
+}
+
+void clear(void* data, std::size_t bytes) {
+  check(cudaMemsetAsync(data, 0, bytes, static_cast<cudaStream_t>(current_stream().raw)), "cudaMemset");
+}
+
+}  // namespace visage::cuda
