@@ -1,0 +1,22 @@
+#pragma once
+#include "visage/media/frame_source.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace visage::media {
+
+// The kinds of sources behind open_source; each throws as documented there.
+std::unique_ptr<FrameSource> open_images(const std::string& clip_name, std::vector<std::string> files,
+                                         const SourceOptions& options);
+std::unique_ptr<FrameSource> open_raw(const SourceOptions& options);
+std::unique_ptr<FrameSource> open_video(const SourceOptions& options);
+
+/// Frames a second of sources that carry no rate of their own.
+inline constexpr double kDefaultFps = 25;
+
+/// "frame_000012".
+std::string frame_name(int64_t position);
+
+}  // namespace visage::media
