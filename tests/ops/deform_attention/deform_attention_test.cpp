@@ -1,0 +1,182 @@
+#include "ops/deform_attention/deform_attention.h"
+
+#include "ops/deform_attention/deform_attention_kernels.h"
+#include "tensor/cpu/features.h"
+#include "tests/support/allclose.h"
+#include "tests/support/golden.h"
+#include "tests/support/values.h"
+
+#include <cmath>
+#include <limits>
+
+namespace visage::ops {
+namespace {
+
+using test::allclose;
+using test::random_normal;
+
+TEST(DeformAttentionGolden, EqualsTheRecordedNumbers) {
+  const test::GoldenFile golden("ops.safetensors");
+  const Tensor sizes = golden.load("msda/in/shapes");
+  std::vector<LevelShape> shapes;
+  for (std::int64_t l = 0; l < sizes.size(0); ++l)
+    shapes.push_back({sizes.data<std::int64_t>()[2 * l], sizes.data<std::int64_t>()[2 * l + 1]});
+  const Tensor y =
+      deform_attention(golden.load("msda/in/value"), shapes, golden.load("msda/in/loc"), golden.load("msda/in/attn"));
+  EXPECT_TRUE(golden.matches("msda/out/y", y));
+}
+
+struct Problem {
+  std::vector<LevelShape> shapes;
+  std::int64_t batch = 2, heads = 4, points = 4, dim = 32;
+  DType value = DType::f32, sampling = DType::f32, out = DType::f32;
+  bool tables = true;
+  std::int64_t tokens() const {
+    std::int64_t count = 0;
+    for (const LevelShape& shape : shapes) count += shape.height * shape.width;
+    return count;
+  }
+  std::int64_t samples() const { return std::ssize(shapes) * points; }
+  std::int64_t columns() const { return heads * samples() * 3; }
+};
+
+// Value and sampling are windows of one pitched tensor; offsets of several pixels reach outside of every level.
+DeformSampling random_input(const Problem& p) {
+  const std::int64_t channels = p.heads * p.dim, wide = channels + p.columns() + 5;
+  DeformSampling input;
+  const auto window = [&](DType type, std::uint64_t seed, std::int64_t width, std::int64_t at) {
+    const Tensor all = random_normal({p.batch, p.tokens(), wide}, seed, type, 0, 2);
+    return Tensor::alias(all, {p.batch, p.tokens(), width}, all.stride(), at);
+  };
+  input.value = window(p.value, 1, channels, 3);
+  input.sampling = window(p.sampling, 2, p.columns(), channels);
+  if (p.tables)
+    for (const LevelShape& shape : p.shapes) {
+      input.table_y.push_back(random_normal({shape.height, p.columns()}, 3));
+      input.table_x.push_back(random_normal({shape.width, p.columns()}, 4));
+    }
+  input.heads = p.heads;
+  input.points = p.points;
+  input.out = p.out;
+  return input;
+}
+
+// The same problem in the form of the paper: normalised locations and softmaxed weights, in double.
+Tensor by_reference(const Problem& p, const DeformSampling& input) {
+  const std::int64_t samples = p.samples(), tokens = p.tokens();
+  const std::vector<double> rows = test::values_of(input.sampling);
+  std::vector<double> locations, weights;
+  for (std::int64_t n = 0; n < p.batch; ++n)
+    for (std::size_t own = 0, token = 0; own < p.shapes.size(); ++own)
+      for (std::int64_t y = 0; y < p.shapes[own].height; ++y)
+        for (std::int64_t x = 0; x < p.shapes[own].width; ++x, ++token) {
+          std::vector<double> row(rows.begin() + (n * tokens + token) * p.columns(),
+                                  rows.begin() + (n * tokens + token + 1) * p.columns());
+          for (std::int64_t c = 0; p.tables && c < p.columns(); ++c)
+            row[c] += static_cast<double>(input.table_y[own].data<float>()[y * p.columns() + c]) +
+                      static_cast<double>(input.table_x[own].data<float>()[x * p.columns() + c]);
+          for (std::int64_t h = 0; h < p.heads; ++h) {
+            const double* logits = row.data() + (p.heads * 2 + h) * samples;
+            double sum = 0;
+            for (std::int64_t s = 0; s < samples; ++s) sum += std::exp(logits[s]);
+            for (std::int64_t s = 0; s < samples; ++s) {
+              const LevelShape& to = p.shapes[s / p.points];
+              const double* offset = row.data() + (h * samples + s) * 2;
+              weights.push_back(std::exp(logits[s]) / sum);
+              locations.push_back((static_cast<double>(x) + 0.5) / static_cast<double>(p.shapes[own].width) +
+                                  offset[0] / static_cast<double>(to.width));
+              locations.push_back((static_cast<double>(y) + 0.5) / static_cast<double>(p.shapes[own].height) +
+                                  offset[1] / static_cast<double>(to.height));
+            }
+          }
+        }
+  const std::int64_t levels = std::ssize(p.shapes);
+  const Tensor value = test::tensor_of({p.batch, tokens, p.heads, p.dim}, test::values_of(input.value));
+  return deform_attention(value, p.shapes, test::tensor_of({p.batch, tokens, p.heads, levels, p.points, 2}, locations),
+                          test::tensor_of({p.batch, tokens, p.heads, levels, p.points}, weights));
+}
+
+DeformFusedArgs portable_args(const Problem& p, const DeformSampling& input, const Tensor& out) {
+  DeformFusedArgs args{
+      input.value.view(), input.sampling.view(), {}, {}, out.view(), {}, std::ssize(p.shapes), p.heads, p.points};
+  std::int64_t start = 0;
+  for (std::size_t l = 0; l < p.shapes.size(); ++l) {
+    args.level[l] = {p.shapes[l].height, p.shapes[l].width, start};
+    start += p.shapes[l].height * p.shapes[l].width;
+    if (p.tables) args.table_y[l] = input.table_y[l].view();
+    if (p.tables) args.table_x[l] = input.table_x[l].view();
+  }
+  return args;
+}
+
+// The locations of the reference are rounded to f32 relative to the level size, which moves a sample by up to 1e-6
+// pixels.
+constexpr double kLocationError = 2e-5;
+
+TEST(DeformAttention, FusedEqualsTheReferenceFormulation) {
+  const std::vector<Problem> problems = {
+      {.shapes = {{3, 5}, {6, 10}, {12, 20}}},
+      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .tables = false},
+      {.shapes = {{1, 1}, {2, 1}, {1, 7}}},
+      {.shapes = {{5, 3}, {4, 9}}, .dim = 16},
+      {.shapes = {{9, 2}}, .heads = 1, .dim = 64},
+      {.shapes = {{2, 3}, {4, 4}, {3, 5}, {5, 7}}, .heads = 2},
+      {.shapes = {{4, 3}, {8, 6}}, .heads = 3, .points = 3, .dim = 8},
+      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .points = 7, .dim = 32},
+      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .value = DType::bf16},
+      {.shapes = {{3, 5}, {6, 10}}, .value = DType::bf16, .sampling = DType::bf16, .out = DType::bf16},
+      {.shapes = {{3, 5}, {6, 10}}, .dim = 16, .value = DType::bf16, .out = DType::bf16},
+  };
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    const Problem& p = problems[i];
+    const DeformSampling input = random_input(p);
+    const Tensor want = by_reference(p, input);
+    const test::Tolerance tolerance{.reduced = 4 * p.samples(), .absolute = kLocationError};
+    EXPECT_TRUE(allclose(deform_attention_fused(input, p.shapes), want, tolerance)) << "problem " << i;
+    const Tensor portable = Tensor::empty(want.size(), p.out);
+    deform_attention_fused_cpu(portable_args(p, input, portable));
+    EXPECT_TRUE(allclose(portable, want, tolerance)) << "portable kernel, problem " << i;
+  }
+}
+
+TEST(DeformAttention, TheWideKernelTakesTheModelsSizes) {
+  const Problem p{.shapes = {{3, 5}, {6, 10}, {12, 20}}};
+  const DeformSampling input = random_input(p);
+  EXPECT_TRUE(deform_attention_fused_fits_avx512(portable_args(p, input, Tensor::empty({2, 315, 128}))));
+}
+
+TEST(DeformAttention, PositionsThatAreNotNumbersReadNothing) {
+  const Problem p{.shapes = {{2, 3}}, .batch = 1, .heads = 1, .tables = false};
+  DeformSampling input = random_input(p);
+  input.sampling = Tensor::zeros({1, 6, p.columns()});
+  const float bad[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -1e30f, 3e9f};
+  for (std::int64_t i = 0; i < 6 * p.columns(); ++i)
+    if (i % p.columns() < 8) input.sampling.data<float>()[i] = bad[i % 4];
+  EXPECT_TRUE(allclose(deform_attention_fused(input, p.shapes), Tensor::zeros({1, 6, 32})));
+  const Tensor portable = Tensor::empty({1, 6, 32});
+  deform_attention_fused_cpu(portable_args(p, input, portable));
+  EXPECT_TRUE(allclose(portable, Tensor::zeros({1, 6, 32})));
+}
+
+TEST(DeformAttention, RefusesPartsThatDoNotFit) {
+  const Problem p{.shapes = {{2, 3}, {4, 6}}};
+  const DeformSampling input = random_input(p);
+  const std::vector<LevelShape> other = {{2, 3}, {4, 5}};
+  EXPECT_THROW((void)deform_attention_fused(input, other), ShapeError);
+  DeformSampling broken = input;
+  broken.table_x.pop_back();
+  EXPECT_THROW((void)deform_attention_fused(broken, p.shapes), ShapeError);
+  broken = input;
+  broken.heads = 3;
+  EXPECT_THROW((void)deform_attention_fused(broken, p.shapes), ShapeError);
+  broken = input;
+  broken.out = DType::i32;
+  EXPECT_THROW((void)deform_attention_fused(broken, p.shapes), DTypeError);
+  const Tensor value = Tensor::zeros({1, 30, 2, 4});
+  EXPECT_THROW(
+      (void)deform_attention(value, p.shapes, Tensor::zeros({1, 5, 2, 2, 4, 2}), Tensor::zeros({1, 5, 2, 3, 4})),
+      ShapeError);
+}
+
+}  // namespace
+}  // namespace visage::ops
