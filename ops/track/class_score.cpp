@@ -1,0 +1,21 @@
+#include "ops/track/class_score.h"
+
+#include "autograd/tape.h"
+#include "ops/dispatch.h"
+#include "ops/track/class_score_kernels.h"
+
+namespace visage::ops {
+
+Tensor max_class_score(const Tensor& logits) {
+  check<ShapeError>(logits && logits.rank() == 2 && logits.size(1) >= 2 && logits.is_contiguous(),
+                    "max_class_score: logits must be contiguous [Q,C+1] with C >= 1; got ",
+                    logits ? logits.size() : Dims{});
+  check<DTypeError>(logits.dtype() == DType::f32, "max_class_score: logits must be f32; got ", logits.dtype());
+  autograd::not_differentiable("max_class_score", {logits});
+  Tensor out = Tensor::empty({logits.size(0)}, DType::f32, logits.device());
+  on_cpu("max_class_score", logits.device(),
+         [&] { max_class_score_cpu({.logits = logits.view(), .out = out.view()}); });
+  return out;
+}
+
+}  // namespace visage::ops

@@ -1,0 +1,33 @@
+#pragma once
+#include "tensor/tensor.h"
+#include "visage/tracking/config.h"
+
+#include <vector>
+
+namespace visage::tracking {
+
+/// What the detector says about one frame; row q of every tensor is query q. All f32, contiguous, on the CPU.
+struct FrameQueries {
+  Tensor logits;      // [Q, C+1], the last entry is "no object"
+  Tensor object;      // [Q, D] object (re-identification) embeddings
+  Tensor appearance;  // [Q, A] appearance embeddings
+};
+
+/// The tracks of one frame.
+struct FrameTracks {
+  std::vector<int> query_of_track;  // index = track; -1 where a track has no query in this frame
+  double similarity = 0;            // sum of the similarities of the matches; 0 where nothing was matched
+};
+
+/// Gives the queries of each frame to tracks, frame by frame. A track keeps its index for the whole video; a tracker
+/// that starts tracks later returns longer lists later.
+class Tracker {
+ public:
+  virtual ~Tracker() = default;
+  /// throws ShapeError, DTypeError or Error for queries that cannot be tracked; the tracker is then as before the call.
+  virtual FrameTracks step(const FrameQueries& queries) = 0;
+  /// Forgets everything: the next frame is the first of a video.
+  virtual void reset() = 0;
+};
+
+}  // namespace visage::tracking
