@@ -9,6 +9,7 @@ namespace visage::ops {
 namespace {
 
 using Lanes = float __attribute__((vector_size(32)));
+using UnalignedLanes = float __attribute__((vector_size(32), aligned(4), may_alias));
 constexpr std::int64_t kLanes = 8;
 // 4 x 16 outputs are eight accumulators, as many as two FMA units of latency four keep busy.
 constexpr std::int64_t kTileRows = 4;
@@ -56,16 +57,17 @@ std::vector<float> interleaved(const std::vector<float>& rows, std::int64_t dept
   return result;
 }
 
+Lanes load(const float* from) { return *reinterpret_cast<const UnalignedLanes*>(from); }
+
 /// tile[i][j] = <a_i, b_j> for kTileRows rows of a, row-major, and kTileColumns interleaved rows of b.
 void multiply_tile(const float* a, const float* b, std::int64_t depth, float (*tile)[kTileColumns]) {
   Lanes sum[kTileRows][2] = {};
   for (std::int64_t d = 0; d < depth; ++d) {
-    Lanes column[2];
-    std::memcpy(column, b + d * kTileColumns, sizeof(column));
+    const Lanes low = load(b + d * kTileColumns), high = load(b + d * kTileColumns + kLanes);
     for (std::int64_t row = 0; row < kTileRows; ++row) {
       const float value = a[row * depth + d];
-      sum[row][0] += value * column[0];
-      sum[row][1] += value * column[1];
+      sum[row][0] += value * low;
+      sum[row][1] += value * high;
     }
   }
   std::memcpy(tile, sum, sizeof(sum));
