@@ -1,0 +1,105 @@
+#include "visage/annotation/coco.h"
+
+#include "tensor/error.h"
+#include "visage/annotation/json_records.h"
+
+#include <nlohmann/json.hpp>
+
+#include <unordered_set>
+
+namespace visage::annotation {
+namespace {
+
+using nlohmann::json;
+
+// The lists of a file may stand in any order, so what refers to images and categories is checked at the end.
+class CocoReader {
+ public:
+  explicit CocoReader(JsonText source) : source_(std::move(source)) {}
+
+  ImageDataset read() && {
+    std::vector<Section> sections{
+        {.key = "images", .handle = [this](const json& record, const std::string& where) { add_image(record, where); }},
+        {.key = "categories",
+         .handle =
+             [this](const json& record, const std::string& where) {
+               add_category(record, where, data_.categories, data_.category_index);
+             }},
+        {.key = "annotations",
+         .handle = [this](const json& record, const std::string& where) { add_instance(record, where); }}};
+    read_sections(source_, sections);
+    for (const size_t needed : {0, 1}) {
+      check<InputError>(sections[needed].presence == Section::Presence::kList, "", source_.name, ": the list \"",
+                        sections[needed].key, "\" is missing");
+    }
+    if (sections[2].presence == Section::Presence::kList) data_.ground_truth = GroundTruth::kPresent;
+    for (size_t i = 0; i < data_.instances.size(); ++i) check_references(data_.instances[i], places_[i]);
+    check<InputError>(!data_.images.empty(), "", source_.name, ": \"images\" is empty");
+    return std::move(data_);
+  }
+
+ private:
+  void add_image(const json& record, const std::string& where) {
+    const Fields fields = Fields::with_id(record, where);
+    const FrameSize size = frame_size(fields);
+    CocoImage image{.id = fields.integer("id"), .height = size.height, .width = size.width, .file_name = {}};
+    image.file_name = to_file_name(fields.at("file_name"), fields.where() + ": \"file_name\"");
+    const bool fresh = data_.image_index.emplace(image.id, data_.images.size()).second;
+    check<InputError>(fresh, "", fields.where(), ": another image has the same id");
+    data_.images.push_back(std::move(image));
+  }
+
+  void add_instance(const json& record, const std::string& where) {
+    const Fields fields = Fields::with_id(record, where);
+    CocoInstance instance{.id = fields.integer("id"),
+                          .image_id = fields.integer("image_id"),
+                          .category_id = fields.integer("category_id"),
+                          .is_crowd = fields.has("iscrowd") && fields.flag("iscrowd"),
+                          .area = {},
+                          .box = {},
+                          .rle = {},
+                          .polygons = {}};
+    if (fields.has("area")) instance.area = to_area(fields.at("area"), fields.where() + ": \"area\"");
+    if (fields.has("bbox")) instance.box = to_box(fields.at("bbox"), fields.where() + ": \"bbox\"");
+    check<InputError>(ids_.insert(instance.id).second, "", fields.where(), ": another annotation has the same id");
+    Segmentation mask =
+        to_segmentation(fields.at("segmentation"), fields.where() + ": \"segmentation\"", data_.warnings);
+    if (mask.empty()) {
+      data_.warnings.push_back(fields.where() + " dropped: it has no mask");
+      return;
+    }
+    instance.rle = std::move(mask.rle);
+    instance.polygons = std::move(mask.polygons);
+    data_.instances.push_back(std::move(instance));
+    places_.push_back(where);
+  }
+
+  void check_references(const CocoInstance& instance, const std::string& place) const {
+    const std::string where = place + " (id " + std::to_string(instance.id) + ")";
+    const auto found = data_.image_index.find(instance.image_id);
+    check<InputError>(found != data_.image_index.end(), "", where, ": no image has id ", instance.image_id);
+    check<InputError>(data_.category_index.contains(instance.category_id), "", where, ": no category has id ",
+                      instance.category_id);
+    const CocoImage& image = data_.images[found->second];
+    if (instance.rle) check_mask_size(*instance.rle, {image.height, image.width}, where + ": \"segmentation\"");
+  }
+
+  JsonText source_;
+  ImageDataset data_;
+  std::vector<std::string> places_;
+  std::unordered_set<int64_t> ids_;
+};
+
+}  // namespace
+
+ImageDataset parse_coco(std::string_view json, const std::string& name) {
+  return CocoReader({.name = name, .text = json}).read();
+}
+
+ImageDataset read_coco(const std::string& path) { return parse_coco(read_text(path), path); }
+
+Rle mask_of(const CocoInstance& instance, const CocoImage& image) {
+  return instance.rle ? *instance.rle : rle_from_polygons(image.height, image.width, instance.polygons);
+}
+
+}  // namespace visage::annotation
