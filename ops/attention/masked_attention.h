@@ -6,13 +6,13 @@ namespace visage::ops {
 /// Masks and score terms of masked_attention; an empty tensor means absent. At most one of the two masks may be given.
 struct AttentionOptions {
   std::int64_t heads = 8;
-  Tensor blocked;  // u8 [N,Q,L], 1 = the query does not see the key
-  Tensor allowed;  // i64 [N,Q,ceil(L/64)], bit l % 64 of word l / 64 set = the query sees key l (see mask_bits)
+  Tensor blocked = {};  // u8 [N,Q,L], 1 = the query does not see the key
+  Tensor allowed = {};  // i64 [N,Q,ceil(L/64)], bit l % 64 of word l / 64 set = the query sees key l (see mask_bits)
   /// Separable additive terms for keys on a grid, L = H * W: the product of key (y, x) becomes
   /// q.k + score_y[n,head,q,y] + score_x[n,head,q,x]; f32 [N,heads,Q,H] and [N,heads,Q,W]. Given together or not at
   /// all.
-  Tensor score_y;
-  Tensor score_x;
+  Tensor score_y = {};
+  Tensor score_x = {};
   float scale = 0;         // factor of the product; 0 means 1 / sqrt(C / heads)
   DType out = DType::f32;  // f32 or bf16
 };

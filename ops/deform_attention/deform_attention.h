@@ -23,14 +23,14 @@ struct LevelShape {
 
 /// Raw projections of the tokens for the self-attention form. S = heads * levels * points * 3.
 struct DeformSampling {
-  Tensor value;  // [N,L,heads*dim], f32 or bf16; rows may be pitched (a column window of a wider product)
+  Tensor value = {};  // [N,L,heads*dim], f32 or bf16; rows may be pitched (a column window of a wider product)
   /// [N,L,S] f32 or bf16, rows may be pitched: offsets [head][level][point][x, y] in pixels of the sampled level, then
   /// logits [head][level * point].
-  Tensor sampling;
+  Tensor sampling = {};
   /// One f32 table a level, [height, S] and [width, S]; row y and row x are added to the sampling row of the level's
   /// token (y, x). They carry the bias and the projected position and level code. Both lists empty: nothing is added.
-  std::vector<Tensor> table_y;
-  std::vector<Tensor> table_x;
+  std::vector<Tensor> table_y = {};
+  std::vector<Tensor> table_x = {};
   std::int64_t heads = 8;
   std::int64_t points = 4;
   DType out = DType::f32;  // f32 or bf16

@@ -9,10 +9,9 @@
 
 namespace visage::ops::avx512 {
 
-/// exp(x) for x <= 0 (the argument of a softmax after subtraction of the maximum), relative error below 2e-7; 0 below
-/// -126 ln 2. 2^t split at the nearest integer, the fraction by its Taylor polynomial of degree 6.
-[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl"), gnu::always_inline]] inline __m512 exp_nonpositive(__m512 x) {
-  const __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
+/// 2^t for t <= 0, relative error below 2e-7: split at the nearest integer, the fraction by its Taylor polynomial of
+/// degree 6.
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl"), gnu::always_inline]] inline __m512 exp2_nonpositive(__m512 t) {
   const __m512 whole = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512 f = _mm512_sub_ps(t, whole);
   __m512 p = _mm512_set1_ps(1.54035304e-4f);
@@ -23,6 +22,11 @@ namespace visage::ops::avx512 {
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.93147181e-1f));
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.f));
   return _mm512_scalef_ps(p, whole);
+}
+
+/// exp(x) for x <= 0: the argument of a softmax after subtraction of the maximum.
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl"), gnu::always_inline]] inline __m512 exp_nonpositive(__m512 x) {
+  return exp2_nonpositive(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)));
 }
 
 /// Sixteen bf16 as f32.

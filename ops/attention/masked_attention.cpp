@@ -1,0 +1,81 @@
+#include "ops/attention/masked_attention.h"
+
+#include "autograd/tape.h"
+#include "ops/attention/masked_attention_kernels.h"
+#include "ops/dispatch.h"
+#include "tensor/cpu/features.h"
+
+#include <cmath>
+
+namespace visage::ops {
+namespace {
+
+void check_rows(const char* name, const Tensor& x) {
+  check<ShapeError>(x.rank() == 3 && x.numel() > 0 && x.stride()[2] == 1, "masked_attention: ", name,
+                    " must be [N, rows, C], not empty, with contiguous rows; got ", x.size(), ", stride ", x.stride());
+  check<DTypeError>(x.dtype() == DType::f32 || x.dtype() == DType::bf16, "masked_attention: ", name,
+                    " must be f32 or bf16; got ", x.dtype());
+}
+
+void check_option(const char* name, const Tensor& x, const Dims& size, DType dtype) {
+  if (!x) return;
+  check<ShapeError>(x.size() == size && x.is_contiguous(), "masked_attention: ", name, " must be contiguous ", size,
+                    "; got ", x.size(), ", stride ", x.stride());
+  check<DTypeError>(x.dtype() == dtype, "masked_attention: ", name, " must be ", dtype, "; got ", x.dtype());
+}
+
+void check_scores(const AttentionOptions& options, std::int64_t batch, std::int64_t queries, std::int64_t keys) {
+  check<ShapeError>(static_cast<bool>(options.score_y) == static_cast<bool>(options.score_x),
+                    "masked_attention: score_y and score_x go together");
+  if (!options.score_y) return;
+  const std::int64_t height = options.score_y.size(-1), width = options.score_x.size(-1);
+  check_option("score_y", options.score_y, {batch, options.heads, queries, height}, DType::f32);
+  check_option("score_x", options.score_x, {batch, options.heads, queries, width}, DType::f32);
+  check<ShapeError>(height * width == keys, "masked_attention: score_y and score_x describe ", height, " x ", width,
+                    " keys; L is ", keys);
+}
+
+}  // namespace
+
+Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  check_rows("q", q);
+  check_rows("k", k);
+  check_rows("v", v);
+  const std::int64_t batch = q.size(0), queries = q.size(1), channels = q.size(2), keys = k.size(1);
+  check<ShapeError>(k.size(0) == batch && k.size(2) == channels && v.size() == k.size(),
+                    "masked_attention: k and v must be [", batch, ", L, ", channels, "]; got ", k.size(), " and ",
+                    v.size());
+  check<ShapeError>(options.heads > 0 && channels % options.heads == 0, "masked_attention: ", channels,
+                    " channels cannot be split into ", options.heads, " heads");
+  check<ShapeError>(!(options.blocked && options.allowed), "masked_attention: give blocked or allowed, not both");
+  check_option("blocked", options.blocked, {batch, queries, keys}, DType::u8);
+  check_option("allowed", options.allowed, {batch, queries, (keys + 63) / 64}, DType::i64);
+  check_scores(options, batch, queries, keys);
+  check<DTypeError>(options.out == DType::f32 || options.out == DType::bf16,
+                    "masked_attention: out must be f32 or bf16; got ", options.out);
+  autograd::not_differentiable("masked_attention", {q, k, v, options.score_y, options.score_x});
+  Tensor out = Tensor::empty(q.size(), options.out, q.device());
+  const auto view = [](const Tensor& x) { return x ? x.view() : View{}; };
+  const float scale = options.scale != 0
+                          ? options.scale
+                          : 1 / std::sqrt(static_cast<float>(channels) / static_cast<float>(options.heads));
+  const MaskedAttentionArgs args{q.view(),
+                                 k.view(),
+                                 v.view(),
+                                 view(options.blocked),
+                                 view(options.allowed),
+                                 view(options.score_y),
+                                 view(options.score_x),
+                                 out.view(),
+                                 options.heads,
+                                 scale};
+  on_cpu("masked_attention", q.device(), [&] {
+    if (cpu::features().avx512 && masked_attention_fits_avx512(args))
+      masked_attention_avx512(args);
+    else
+      masked_attention_cpu(args);
+  });
+  return out;
+}
+
+}  // namespace visage::ops

@@ -1,0 +1,28 @@
+#pragma once
+#include "tensor/view.h"
+
+namespace visage::ops {
+
+struct MaskedAttentionArgs {
+  View q;        // [N,Q,C]
+  View k;        // [N,L,C]
+  View v;        // [N,L,C]
+  View blocked;  // u8 [N,Q,L] or no data
+  View allowed;  // i64 words [N,Q,ceil(L/64)] or no data
+  View score_y;  // f32 [N,heads,Q,H] or no data
+  View score_x;  // f32 [N,heads,Q,W]
+  View out;      // [N,Q,C]
+  std::int64_t heads;
+  float scale;
+};
+/// The portable kernel, and the AVX-512 one for head sizes 16, 32 and 64.
+void masked_attention_cpu(const MaskedAttentionArgs& args);
+void masked_attention_avx512(const MaskedAttentionArgs& args);
+bool masked_attention_fits_avx512(const MaskedAttentionArgs& args);
+
+/// Writes the keys that row (n, q) sees to bits[0, words); bits of keys that do not exist are 0, and a row that would
+/// see nothing sees everything.
+void visible_keys_cpu(const MaskedAttentionArgs& args, std::int64_t n, std::int64_t q, std::int64_t words,
+                      std::uint64_t* bits);
+
+}  // namespace visage::ops

@@ -1,0 +1,61 @@
+#include "ops/attention/attention_mask.h"
+
+#include "ops/attention/sigmoid_threshold.h"
+#include "ops/resize/resize.h"
+#include "tests/support/allclose.h"
+#include "tests/support/golden.h"
+#include "tests/support/values.h"
+
+#include <cmath>
+
+namespace visage::ops {
+namespace {
+
+float sigmoid(float x) { return 1.f / (1.f + std::exp(-x)); }
+
+TEST(AttentionMask, ThresholdsAreThoseOfTheSingleSigmoid) {
+  EXPECT_GT(sigmoid(kLeastAboveHalf), 0.5f);
+  EXPECT_EQ(sigmoid(std::nextafter(kLeastAboveHalf, 0.f)), 0.5f);
+  EXPECT_LT(sigmoid(kGreatestBelowHalf), 0.5f);
+  EXPECT_EQ(sigmoid(std::nextafter(kGreatestBelowHalf, 0.f)), 0.5f);
+}
+
+TEST(AttentionMask, BlocksWhereTheResizedSigmoidIsBelowHalf) {
+  const Tensor logits = test::random_normal({2, 3, 8, 12}, 1);
+  const Tensor resized = resize_bilinear_planes(logits, 5, 7);
+  const Tensor mask = attention_mask(logits, 5, 7);
+  ASSERT_EQ(mask.size(), (Dims{2, 3, 35}));
+  for (std::int64_t i = 0; i < mask.numel(); ++i)
+    EXPECT_EQ(mask.data<std::uint8_t>()[i], sigmoid(resized.data<float>()[i]) < 0.5f) << i;
+}
+
+TEST(AttentionMask, BitsFollowTheirMeaningAndPadWithZeros) {
+  const std::int64_t keys = 131;
+  const Tensor wide = test::random_normal({2, 3, 140}, 2);
+  const Tensor logits = Tensor::alias(wide, {2, 3, keys}, wide.stride(), 4);
+  float* x = logits.data<float>();
+  x[0] = 0;
+  x[1] = -1e-7f;
+  x[2] = -3e-7f;
+  x[3] = 8e-8f;
+  x[4] = 1e-7f;
+  for (const MaskBit meaning : {MaskBit::visible, MaskBit::foreground}) {
+    const Tensor bits = mask_bits(logits, meaning);
+    ASSERT_EQ(bits.size(), (Dims{2, 3, 3}));
+    for (std::int64_t row = 0; row < 6; ++row)
+      for (std::int64_t t = 0; t < 192; ++t) {
+        const bool bit = bits.data<std::uint64_t>()[row * 3 + t / 64] >> (t % 64) & 1;
+        const float s = t < keys ? sigmoid(x[row * 140 + t]) : 0;
+        EXPECT_EQ(bit, t < keys && (meaning == MaskBit::visible ? !(s < 0.5f) : s > 0.5f)) << row << ", " << t;
+      }
+  }
+}
+
+TEST(AttentionMask, RefusesOtherShapes) {
+  EXPECT_THROW((void)attention_mask(Tensor::zeros({3, 4, 4}), 2, 2), ShapeError);
+  EXPECT_THROW((void)mask_bits(Tensor::zeros({4, 4}), MaskBit::visible), ShapeError);
+  EXPECT_THROW((void)mask_bits(Tensor::zeros({1, 4, 4}, DType::u8), MaskBit::visible), DTypeError);
+}
+
+}  // namespace
+}  // namespace visage::ops

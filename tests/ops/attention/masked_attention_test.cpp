@@ -1,0 +1,232 @@
+#include "ops/attention/masked_attention.h"
+
+#include "ops/attention/attention_mask.h"
+#include "ops/attention/masked_attention_kernels.h"
+#include "tests/support/allclose.h"
+#include "tests/support/golden.h"
+#include "tests/support/values.h"
+
+#include <cmath>
+
+namespace visage::ops {
+namespace {
+
+using test::allclose;
+using test::random_normal;
+
+struct Problem {
+  std::int64_t batch = 2, queries = 13, keys = 200, heads = 2, dim = 32;
+  std::int64_t height = 0, width = 0;  // with separable scores: keys = height * width
+  DType dtype = DType::f32, out = DType::f32;
+  double visible = 0.5;  // share of keys; 0: no mask
+};
+
+struct Inputs {
+  Tensor q, k, v;
+  AttentionOptions options;
+};
+
+// k and v are windows of one pitched tensor. Query 0 blocks every key, query 1 sees only the last one.
+Inputs random_inputs(const Problem& p) {
+  const std::int64_t channels = p.heads * p.dim;
+  const Tensor wide = random_normal({p.batch, p.keys, 2 * channels + 7}, 1, p.dtype);
+  Inputs in;
+  in.q = random_normal({p.batch, p.queries, channels}, 2, p.dtype);
+  in.k = Tensor::alias(wide, {p.batch, p.keys, channels}, wide.stride(), 2);
+  in.v = Tensor::alias(wide, {p.batch, p.keys, channels}, wide.stride(), channels + 5);
+  in.options.heads = p.heads;
+  in.options.out = p.out;
+  if (p.height) {
+    in.options.score_y = random_normal({p.batch, p.heads, p.queries, p.height}, 3, DType::f32, 0, 3);
+    in.options.score_x = random_normal({p.batch, p.heads, p.queries, p.width}, 4, DType::f32, 0, 3);
+  }
+  if (p.visible > 0) {
+    in.options.blocked = Tensor::zeros({p.batch, p.queries, p.keys}, DType::u8);
+    const std::vector<double> draw = test::values_of(random_normal({p.batch, p.queries, p.keys}, 5));
+    for (std::size_t i = 0; i < draw.size(); ++i) {
+      const auto key = static_cast<std::int64_t>(i) % p.keys, query = static_cast<std::int64_t>(i) / p.keys % p.queries;
+      bool blocked = draw[i] > (p.visible < 0.3 ? -1.5 : 0);
+      if (query == 0) blocked = true;
+      if (query == 1) blocked = key != p.keys - 1;
+      in.options.blocked.data<std::uint8_t>()[i] = blocked;
+    }
+  }
+  return in;
+}
+
+// Softmax attention in double, key by key.
+Tensor by_definition(const Problem& p, const Inputs& in) {
+  const std::int64_t channels = p.heads * p.dim;
+  const std::vector<double> q = test::values_of(in.q), k = test::values_of(in.k), v = test::values_of(in.v);
+  std::vector<double> result(q.size());
+  for (std::int64_t n = 0; n < p.batch; ++n)
+    for (std::int64_t h = 0; h < p.heads; ++h)
+      for (std::int64_t i = 0; i < p.queries; ++i) {
+        const std::uint8_t* blocked =
+            in.options.blocked ? in.options.blocked.data<std::uint8_t>() + (n * p.queries + i) * p.keys : nullptr;
+        bool open = true;
+        for (std::int64_t t = 0; blocked && t < p.keys; ++t) open = open && blocked[t];
+        std::vector<double> weight(p.keys, 0);
+        double sum = 0;
+        for (std::int64_t t = 0; t < p.keys; ++t) {
+          if (blocked && !open && blocked[t]) continue;
+          double score = 0;
+          for (std::int64_t d = h * p.dim; d < (h + 1) * p.dim; ++d)
+            score += q[(n * p.queries + i) * channels + d] * k[(n * p.keys + t) * channels + d];
+          const std::int64_t row = (n * p.heads + h) * p.queries + i;
+          if (p.height)
+            score += static_cast<double>(in.options.score_y.data<float>()[row * p.height + t / p.width]) +
+                     static_cast<double>(in.options.score_x.data<float>()[row * p.width + t % p.width]);
+          sum += weight[t] = std::exp(score / std::sqrt(static_cast<double>(p.dim)));
+        }
+        for (std::int64_t t = 0; t < p.keys; ++t)
+          for (std::int64_t d = h * p.dim; d < (h + 1) * p.dim; ++d)
+            result[(n * p.queries + i) * channels + d] += weight[t] / sum * v[(n * p.keys + t) * channels + d];
+      }
+  return test::tensor_of(in.q.size(), result);
+}
+
+Tensor bits_of(const Tensor& blocked) {
+  std::vector<double> logits = test::values_of(blocked);
+  for (double& x : logits) x = 0.5 - x;
+  return mask_bits(test::tensor_of(blocked.size(), logits), MaskBit::visible);
+}
+
+Tensor portable(const Problem& p, const Inputs& in) {
+  const Tensor out = Tensor::empty(in.q.size(), p.out);
+  const auto view = [](const Tensor& x) { return x ? x.view() : View{}; };
+  masked_attention_cpu({in.q.view(),
+                        in.k.view(),
+                        in.v.view(),
+                        view(in.options.blocked),
+                        {},
+                        view(in.options.score_y),
+                        view(in.options.score_x),
+                        out.view(),
+                        p.heads,
+                        1 / std::sqrt(static_cast<float>(p.dim))});
+  return out;
+}
+
+TEST(MaskedAttention, EqualsTheDefinition) {
+  const std::vector<Problem> problems = {
+      {.visible = 0},
+      {},
+      {.visible = 0.1},
+      {.batch = 1, .queries = 100, .keys = 405, .heads = 8, .height = 15, .width = 27},
+      {.keys = 135, .height = 135, .width = 1},
+      {.keys = 64, .height = 1, .width = 64, .visible = 0},
+      {.queries = 6, .keys = 1, .visible = 0},
+      {.keys = 129, .dim = 16},
+      {.keys = 128, .heads = 1, .dim = 64},
+      {.keys = 70, .heads = 4, .dim = 8},
+      {.keys = 77, .heads = 1, .dim = 20, .height = 7, .width = 11},
+      {.dtype = DType::bf16},
+      {.dtype = DType::bf16, .out = DType::bf16, .visible = 0},
+      {.dim = 24, .dtype = DType::bf16, .out = DType::bf16},
+  };
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    const Problem& p = problems[i];
+    Inputs in = random_inputs(p);
+    const Tensor want = by_definition(p, in);
+    // A score is rounded relative to its size (about 10 here), which moves a weight by as much as the sum of the
+    // values.
+    const test::Tolerance tolerance{.reduced = p.keys, .absolute = 1e-5};
+    EXPECT_TRUE(allclose(masked_attention(in.q, in.k, in.v, in.options), want, tolerance)) << "problem " << i;
+    EXPECT_TRUE(allclose(portable(p, in), want, tolerance)) << "portable kernel, problem " << i;
+    if (!in.options.blocked) continue;
+    in.options.allowed = bits_of(in.options.blocked);
+    in.options.blocked = {};
+    EXPECT_TRUE(allclose(masked_attention(in.q, in.k, in.v, in.options), want, tolerance)) << "bits, problem " << i;
+  }
+}
+
+TEST(MaskedAttention, LargeScoresDoNotOverflow) {
+  const Problem p{.batch = 1, .queries = 7, .keys = 300, .visible = 0};
+  Inputs in = random_inputs(p);
+  for (std::int64_t i = 0; i < in.q.numel(); ++i) in.q.data<float>()[i] *= 100;
+  const Tensor want = by_definition(p, in);
+  // Scores reach 500, so that their rounding moves a weight by 1e-4.
+  EXPECT_TRUE(allclose(masked_attention(in.q, in.k, in.v, in.options), want, {.reduced = 300, .absolute = 5e-4}));
+  EXPECT_TRUE(allclose(portable(p, in), want, {.reduced = 300, .absolute = 5e-4}));
+}
+
+TEST(MaskedAttention, TheScaleIsAnOption) {
+  const Problem p{.batch = 1, .visible = 0};
+  Inputs in = random_inputs(p);
+  in.options.scale = 1;
+  const Tensor got = masked_attention(in.q, in.k, in.v, in.options);
+  for (std::int64_t i = 0; i < in.q.numel(); ++i) in.q.data<float>()[i] *= std::sqrt(32.f);
+  in.options.scale = 0;
+  EXPECT_TRUE(allclose(got, masked_attention(in.q, in.k, in.v, in.options), {.reduced = 200, .absolute = 1e-5}));
+}
+
+TEST(MaskedAttention, RefusesPartsThatDoNotFit) {
+  const Inputs in = random_inputs({});
+  const auto with = [&](auto&& change) {
+    Inputs changed = in;
+    change(changed.options);
+    (void)masked_attention(changed.q, changed.k, changed.v, changed.options);
+  };
+  EXPECT_THROW(with([](AttentionOptions& o) { o.heads = 3; }), ShapeError);
+  EXPECT_THROW(with([](AttentionOptions& o) { o.blocked = Tensor::zeros({2, 13, 199}, DType::u8); }), ShapeError);
+  EXPECT_THROW(with([](AttentionOptions& o) { o.blocked = Tensor::zeros({2, 13, 200}); }), DTypeError);
+  EXPECT_THROW(with([](AttentionOptions& o) { o.allowed = Tensor::zeros({2, 13, 4}, DType::i64); }), ShapeError);
+  EXPECT_THROW(with([](AttentionOptions& o) { o.score_y = Tensor::zeros({2, 2, 13, 10}); }), ShapeError);
+  EXPECT_THROW(with([](AttentionOptions& o) {
+                 o.score_y = Tensor::zeros({2, 2, 13, 10});
+                 o.score_x = Tensor::zeros({2, 2, 13, 10});
+               }),
+               ShapeError);
+  EXPECT_THROW((void)masked_attention(in.q, in.k, Tensor::zeros({2, 199, 64}), in.options), ShapeError);
+}
+
+// x [L,N,E] by rows `first`.. of the stacked weight -> [N*heads, L, E/heads].
+Tensor project(const Tensor& x, const Tensor& weight, const Tensor& bias, std::int64_t first, std::int64_t heads) {
+  const std::int64_t length = x.size(0), batch = x.size(1), width = x.size(2), dim = width / heads;
+  Tensor out = Tensor::empty({batch * heads, length, dim});
+  for (std::int64_t l = 0; l < length; ++l)
+    for (std::int64_t n = 0; n < batch; ++n)
+      for (std::int64_t o = 0; o < width; ++o) {
+        double sum = static_cast<double>(bias.data<float>()[first + o]);
+        for (std::int64_t i = 0; i < width; ++i)
+          sum += static_cast<double>(x.data<float>()[(l * batch + n) * width + i]) *
+                 static_cast<double>(weight.data<float>()[(first + o) * width + i]);
+        out.data<float>()[((n * heads + o / dim) * length + l) * dim + o % dim] = static_cast<float>(sum);
+      }
+  return out;
+}
+
+Tensor joined_heads(const Tensor& x, std::int64_t heads) {  // [N*heads, L, dim] -> [L, N, E]
+  const std::int64_t length = x.size(1), dim = x.size(2), batch = x.size(0) / heads;
+  Tensor out = Tensor::empty({length, batch, heads * dim});
+  for (std::int64_t n = 0; n < batch; ++n)
+    for (std::int64_t h = 0; h < heads; ++h)
+      for (std::int64_t l = 0; l < length; ++l)
+        for (std::int64_t d = 0; d < dim; ++d)
+          out.data<float>()[(l * batch + n) * heads * dim + h * dim + d] =
+              x.data<float>()[((n * heads + h) * length + l) * dim + d];
+  return out;
+}
+
+TEST(MaskedAttentionGolden, EqualsTheRecordedNumbers) {
+  const test::GoldenFile golden("ops.safetensors");
+  for (const std::string op : {"mha_masked", "mha_plain"}) {
+    const auto in = [&](const char* name) { return golden.load(op + "/in/" + name); };
+    // The recorded mask has one plane per (image, head), so every head becomes an image of its own here.
+    const Tensor mask = golden.load("mha_masked/in/mask");
+    const std::int64_t heads = mask.size(0) / in("q").size(1), width = in("q").size(2);
+    AttentionOptions options{.heads = 1};
+    if (op == "mha_masked") options.blocked = mask;
+    const Tensor y = masked_attention(project(in("q"), in("in_w"), in("in_b"), 0, heads),
+                                      project(in("k"), in("in_w"), in("in_b"), width, heads),
+                                      project(in("v"), in("in_w"), in("in_b"), 2 * width, heads), options);
+    const Tensor out = project(joined_heads(y, heads), in("out_w"), in("out_b"), 0, 1);  // [N, L, E]
+    const Dims size = golden.at(op + "/out/y").full_size;
+    const Tensor turned = Tensor::alias(out, size, {size[2], size[0] * size[2], 1});
+    EXPECT_TRUE(golden.matches(op + "/out/y", turned)) << op;
+  }
+}
+
+}  // namespace
+}  // namespace visage::ops
