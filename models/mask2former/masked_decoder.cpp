@@ -1,0 +1,91 @@
+#include "models/mask2former/masked_decoder.h"
+
+#include "ops/attention/attention_mask.h"
+#include "ops/attention/masked_attention.h"
+#include "ops/elementwise/elementwise.h"
+#include "ops/position/position.h"
+#include "ops/shape/views.h"
+
+namespace visage {
+namespace {
+
+Tensor attend(const nn::AttentionProjections& p, const Tensor& query, const Tensor& key, const Tensor& value,
+              const ops::AttentionOptions& options) {
+  const Tensor q = ops::linear(query, p.weight(0), p.bias(0));
+  const Tensor k = ops::linear(key, p.weight(1), p.bias(1));
+  const Tensor v = ops::linear(value, p.weight(2), p.bias(2));
+  return p.out(ops::masked_attention(q, k, v, options));
+}
+
+}  // namespace
+
+MaskedDecoder::MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& config) : config_(config) {
+  const std::int64_t hidden = config.hidden;
+  layers_.resize(config.decoder_layers);
+  for (int i = 0; i < config.decoder_layers; ++i) {
+    const nn::Scope name = scope / "transformer_self_attention_layers" / i;
+    layers_[i].self = nn::AttentionProjections(name / "self_attn", hidden);
+    layers_[i].self_norm = nn::LayerNorm(name / "norm", hidden);
+  }
+  for (int i = 0; i < config.decoder_layers; ++i) {
+    const nn::Scope name = scope / "transformer_cross_attention_layers" / i;
+    layers_[i].cross = nn::AttentionProjections(name / "multihead_attn", hidden);
+    layers_[i].cross_norm = nn::LayerNorm(name / "norm", hidden);
+  }
+  for (int i = 0; i < config.decoder_layers; ++i) {
+    const nn::Scope name = scope / "transformer_ffn_layers" / i;
+    layers_[i].linear1 = nn::Linear(name / "linear1", hidden, config.decoder_ffn);
+    layers_[i].linear2 = nn::Linear(name / "linear2", config.decoder_ffn, hidden);
+    layers_[i].ffn_norm = nn::LayerNorm(name / "norm", hidden);
+  }
+  norm_ = nn::LayerNorm(scope / "decoder_norm", hidden);
+  query_feat_ = (scope / "query_feat").param("weight", {config.num_queries, hidden}, nn::Role::embedding);
+  query_embed_ = (scope / "query_embed").param("weight", {config.num_queries, hidden}, nn::Role::embedding);
+  level_embed_ = (scope / "level_embed").param("weight", {config.levels, hidden}, nn::Role::embedding);
+  class_embed_ = nn::Linear(scope / "class_embed", hidden, config.num_classes + 1);
+  mask_embed_ = nn::Mlp(scope / "mask_embed", {hidden, hidden, hidden, hidden});
+}
+
+HeadOutput MaskedDecoder::predict(const Tensor& query, const PixelFeatures& features, int head) const {
+  const Tensor normed = norm_(query);
+  const Dims& map = features.mask_features.size();
+  const Tensor pixels = ops::reshape(features.mask_features, {map[0], map[1] * map[2], map[3]});
+  const Tensor logits = ops::matmul_nt(mask_embed_(normed), pixels);
+  HeadOutput out{query, class_embed_(normed), ops::reshape(logits, {map[0], query.size(1), map[1], map[2]}), {}};
+  if (head < config_.decoder_layers) {
+    const ops::LevelShape& level = features.shapes[head % config_.levels];
+    out.blocked = ops::attention_mask(out.mask_logits, level.height, level.width);
+  }
+  return out;
+}
+
+DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features) const {
+  const std::int64_t batch = features.tokens.size(0);
+  std::vector<Tensor> keys, values;
+  for (int level = 0; level < config_.levels; ++level) {
+    const Tensor embed = ops::reshape(ops::narrow(level_embed_, 0, level, 1), {config_.hidden});
+    const ops::LevelShape& shape = features.shapes[level];
+    const Tensor window = level_tokens(features.tokens, features.shapes, level);
+    values.push_back(ops::add(ops::permute(window, {0, 1, 2}), embed));
+    keys.push_back(ops::add(values.back(), ops::sine_position(shape.height, shape.width, config_.hidden / 2)));
+  }
+
+  Tensor x = ops::repeat_batch(query_feat_, batch);
+  DecoderOutput result;
+  result.heads.push_back(predict(x, features, 0));
+  for (int i = 0; i < config_.decoder_layers; ++i) {
+    const Layer& layer = layers_[i];
+    const int level = i % config_.levels;
+    ops::AttentionOptions masked{.heads = config_.heads};
+    masked.blocked = result.heads.back().blocked;
+    x = layer.cross_norm(x, attend(layer.cross, ops::add(x, query_embed_), keys[level], values[level], masked));
+    const Tensor q = ops::add(x, query_embed_);
+    x = layer.self_norm(x, attend(layer.self, q, q, x, {.heads = config_.heads}));
+    x = layer.ffn_norm(x, layer.linear2(layer.linear1(x, Activation::relu)));
+    result.heads.push_back(predict(x, features, i + 1));
+  }
+  result.embeddings = norm_(x);
+  return result;
+}
+
+}  // namespace visage

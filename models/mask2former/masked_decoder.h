@@ -1,0 +1,52 @@
+#pragma once
+#include <vector>
+
+#include "models/mask2former/pixel_decoder.h"
+
+namespace visage {
+
+/// Query features and what one prediction head makes of them.
+struct HeadOutput {
+  Tensor query;         // [N, Q, C], before decoder_norm
+  Tensor class_logits;  // [N, Q, K + 1]
+  Tensor mask_logits;   // [N, Q, H/4, W/4]
+  Tensor blocked;       // u8 [N, Q, h*w] of the level the next layer attends; empty after the last layer
+};
+
+struct DecoderOutput {
+  std::vector<HeadOutput> heads;  // head 0 sees the learned queries, head k the output of layer k
+  Tensor embeddings;              // [N, Q, C]: decoder_norm of the last layer's output
+};
+
+/// Mask2Former's transformer decoder (Cheng et al. 2022, section 3.2): per layer masked cross-attention to one level,
+/// self-attention and FFN, post-norm; layer i attends level i mod levels.
+class MaskedDecoder {
+ public:
+  MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& config);
+  DecoderOutput operator()(const PixelFeatures& features) const;
+
+  struct Layer {
+    nn::AttentionProjections cross, self;
+    nn::LayerNorm cross_norm, self_norm, ffn_norm;
+    nn::Linear linear1, linear2;
+  };
+  const Mask2FormerConfig& config() const { return config_; }
+  const std::vector<Layer>& layers() const { return layers_; }
+  const nn::LayerNorm& norm() const { return norm_; }
+  const Tensor& query_feat() const { return query_feat_; }
+  const Tensor& query_embed() const { return query_embed_; }
+  const Tensor& level_embed() const { return level_embed_; }
+  const nn::Linear& class_embed() const { return class_embed_; }
+  const nn::Mlp& mask_embed() const { return mask_embed_; }
+
+ private:
+  HeadOutput predict(const Tensor& query, const PixelFeatures& features, int head) const;
+  Mask2FormerConfig config_;
+  std::vector<Layer> layers_;
+  nn::LayerNorm norm_;
+  Tensor query_feat_, query_embed_, level_embed_;  // [Q, C], [Q, C], [levels, C]
+  nn::Linear class_embed_;
+  nn::Mlp mask_embed_;
+};
+
+}  // namespace visage

@@ -1,0 +1,56 @@
+#include "visage/model/appearance_head.h"
+
+#include <cstring>
+
+#include "ops/mask_pool/mask_pool.h"
+
+namespace visage {
+namespace {
+
+Tensor concatenate_channels(const std::vector<Tensor>& parts) {
+  const std::int64_t channels = parts[0].size(-1), rows = parts[0].numel() / channels;
+  const auto count = static_cast<std::int64_t>(parts.size());
+  Tensor all = Tensor::empty({parts[0].size(0), parts[0].size(1), count * channels});
+  for (std::int64_t p = 0; p < count; ++p)
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::memcpy(all.data<float>() + (r * count + p) * channels, parts[p].data<float>() + r * channels,
+                  static_cast<std::size_t>(channels) * sizeof(float));
+  return all;
+}
+
+}  // namespace
+
+AppearanceHead::AppearanceHead(const nn::Scope& scope, int levels, std::int64_t hidden,
+                               const std::array<std::int64_t, 4>& channels) {
+  for (int level = 0; level < levels; ++level) {
+    const nn::Scope name = scope / "input_proj" / level / 0;
+    projections_.push_back({nn::Conv2d(name, channels[level + 1], hidden, 1, 1, nn::Bias::present),
+                            nn::GroupNorm(name / "norm", hidden)});
+  }
+  appearance_embed_ = nn::Mlp(scope / "appearance_embd", {levels * hidden, hidden, hidden, hidden});
+  object_embed_ = nn::Mlp(scope / "reid_embd", {hidden, hidden, hidden, hidden});
+}
+
+AppearanceOutput AppearanceHead::operator()(const Tensor& embeddings, const BackboneFeatures& features,
+                                            const Tensor& mask_logits) const {
+  std::vector<Tensor> pooled, counts;
+  for (std::size_t level = 0; level < projections_.size(); ++level) {
+    const Projection& projection = projections_[level];
+    const ops::MaskPooled result = ops::mask_pool(projection.norm(projection.conv(features[level + 1])), mask_logits);
+    pooled.push_back(result.pooled);
+    counts.push_back(result.counts);
+  }
+  return embed(embeddings, std::move(pooled), std::move(counts));
+}
+
+AppearanceOutput AppearanceHead::embed(const Tensor& embeddings, std::vector<Tensor> pooled,
+                                       std::vector<Tensor> counts) const {
+  AppearanceOutput out;
+  out.object = object_embed_(embeddings);
+  out.appearance = appearance_embed_(concatenate_channels(pooled));
+  out.pooled = std::move(pooled);
+  out.counts = std::move(counts);
+  return out;
+}
+
+}  // namespace visage

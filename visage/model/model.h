@@ -1,0 +1,72 @@
+#pragma once
+#include <memory>
+
+#include "models/mask2former/masked_decoder.h"
+#include "models/mask2former/pixel_decoder.h"
+#include "models/resnet/resnet.h"
+#include "nn/param_store.h"
+#include "visage/model/appearance_head.h"
+#include "visage/model/config.h"
+
+namespace visage {
+
+/// The VISAGE network: its parameters under the names of the official checkpoint, and its modules.
+class Model {
+ public:
+  /// Parameters are uninitialised: load a checkpoint or fill them. throws UsageError for an impossible configuration.
+  explicit Model(const ModelConfig& config, Device device = {});
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const ModelConfig& config() const { return config_; }
+  nn::ParamStore& params() { return params_; }
+  const nn::ParamStore& params() const { return params_; }
+
+  const ResNet& backbone() const { return *backbone_; }
+  const PixelDecoder& pixel_decoder() const { return *pixel_decoder_; }
+  const MaskedDecoder& decoder() const { return *decoder_; }
+  const AppearanceHead& appearance() const { return *appearance_; }
+
+ private:
+  ModelConfig config_;
+  nn::ParamStore params_;
+  std::unique_ptr<ResNet> backbone_;
+  std::unique_ptr<PixelDecoder> pixel_decoder_;
+  std::unique_ptr<MaskedDecoder> decoder_;
+  std::unique_ptr<AppearanceHead> appearance_;
+};
+
+/// What the network says about a batch of frames.
+struct Detection {
+  Tensor class_logits;  // [N, Q, K + 1], the last class is "no object"
+  Tensor mask_logits;   // [N, Q, H/4, W/4]
+  Tensor object;        // [N, Q, C]
+  Tensor appearance;    // [N, Q, C]
+};
+
+/// Intermediate results of one detection, for tests and study. A plan fills what it computes.
+struct DetectionTrace {
+  BackboneFeatures backbone;
+  PixelFeatures pixel;
+  DecoderOutput decoder;
+  AppearanceOutput appearance;
+};
+
+enum class Precision { f32, bf16 };
+
+/// Runs the network on frames [N, H, W, 3] f32 (normalised, zero-padded to multiples of 32).
+class Detector {
+ public:
+  virtual ~Detector() = default;
+  /// `trace` may be null.
+  virtual Detection detect(const Tensor& images, DetectionTrace* trace) = 0;
+};
+
+/// The modules as written: the training path, and the reference of the fast plan.
+std::unique_ptr<Detector> make_plain_detector(const Model& model);
+/// The inference plan (docs/architecture.md lists its identities): the same function, a fraction of the work. It
+/// derives its weights from the model once; make a new one after the parameters changed.
+/// throws UsageError if the precision is not supported by this machine.
+std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision);
+
+}  // namespace visage
