@@ -52,7 +52,8 @@ void zero_grad(const Tensor& tensor) {
 }
 
 bool needs_grad(std::span<const Tensor> inputs) {
-  return active_tape && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return meta_of(t) != nullptr; });
+  return active_tape &&
+         std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return meta_of(t) != nullptr; });
 }
 
 void not_differentiable(const char* op, std::span<const Tensor> inputs) {

@@ -1,9 +1,9 @@
 #pragma once
+#include "tensor/tensor.h"
+
 #include <functional>
 #include <span>
 #include <vector>
-
-#include "tensor/tensor.h"
 
 namespace visage::autograd {
 

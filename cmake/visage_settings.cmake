@@ -25,10 +25,11 @@ if(VISAGE_SANITIZE)
   add_link_options(-fsanitize=${VISAGE_SANITIZE})
 endif()
 
-# Warnings for the project's own code; headers of other projects are SYSTEM.
+# Warnings for the project's own code; headers of other projects are SYSTEM. Designated initialisers leave fields out on
+# purpose.
 add_library(visage_warnings INTERFACE)
 target_compile_options(visage_warnings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wconversion;-Wno-sign-conversion>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wconversion;-Wno-sign-conversion;-Wno-missing-field-initializers>)
 add_library(visage_arch INTERFACE)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(visage_arch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=${VISAGE_ARCH}>)

@@ -1,12 +1,12 @@
 #pragma once
+#include "autograd/tape.h"
+#include "tensor/tensor.h"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
-
-#include "autograd/tape.h"
-#include "tensor/tensor.h"
 
 namespace visage::nn {
 

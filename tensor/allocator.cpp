@@ -1,8 +1,8 @@
 #include "tensor/allocator.h"
 
-#include <cstdlib>
-
 #include "tensor/error.h"
+
+#include <cstdlib>
 
 #ifdef VISAGE_CUDA
 #include "tensor/cuda/allocator.h"

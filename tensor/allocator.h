@@ -1,7 +1,7 @@
 #pragma once
-#include <cstddef>
-
 #include "tensor/device.h"
+
+#include <cstddef>
 
 namespace visage {
 

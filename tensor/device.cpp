@@ -1,9 +1,9 @@
 #include "tensor/device.h"
 
-#include <charconv>
-
 #include "tensor/error.h"
 #include "tensor/log.h"
+
+#include <charconv>
 
 #ifdef VISAGE_CUDA
 #include "tensor/cuda/device.h"

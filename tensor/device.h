@@ -1,7 +1,7 @@
 #pragma once
-#include <string_view>
-
 #include "tensor/dtype.h"
+
+#include <string_view>
 
 namespace visage {
 
@@ -14,8 +14,9 @@ struct Device {
 /// GPUs that this build and this machine can use; 0 without the backend, a driver or a device.
 int cuda_device_count();
 
-/// The device a user named: `cpu`, `cuda`, `cuda:1`, or `auto`, the first GPU if there is one and the CPU otherwise (said
-/// in one line of the log). throws UsageError for another name, and for cuda where it cannot be used, with the reason.
+/// The device a user named: `cpu`, `cuda`, `cuda:1`, or `auto`, the first GPU if there is one and the CPU otherwise
+/// (said in one line of the log). throws UsageError for another name, and for cuda where it cannot be used, with the
+/// reason.
 Device parse_device(std::string_view name);
 
 }  // namespace visage

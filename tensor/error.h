@@ -1,19 +1,18 @@
 #pragma once
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
 #include <source_location>
 #include <sstream>
 #include <stdexcept>
 #include <string>
-
-#include "tensor/dtype.h"
-#include "tensor/shape.h"
 
 namespace visage {
 
 /// Base of everything the library throws. what() is one line: `where: rule broken; actual values`.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message,
-                 std::source_location thrown_at = std::source_location::current())
+  explicit Error(const std::string& message, std::source_location thrown_at = std::source_location::current())
       : std::runtime_error(message), thrown_at_(thrown_at) {}
   /// Source line of the failed check, for logs; not part of what().
   const std::source_location& thrown_at() const { return thrown_at_; }
@@ -22,17 +21,33 @@ class Error : public std::runtime_error {
   std::source_location thrown_at_;
 };
 
-struct ShapeError : Error { using Error::Error; };
-struct DTypeError : Error { using Error::Error; };
-struct DeviceError : Error { using Error::Error; };
-struct CudaError : Error { using Error::Error; };
-struct AutogradError : Error { using Error::Error; };
+struct ShapeError : Error {
+  using Error::Error;
+};
+struct DTypeError : Error {
+  using Error::Error;
+};
+struct DeviceError : Error {
+  using Error::Error;
+};
+struct CudaError : Error {
+  using Error::Error;
+};
+struct AutogradError : Error {
+  using Error::Error;
+};
 /// A checkpoint that is damaged, hostile, or does not fit the model.
-struct CheckpointError : Error { using Error::Error; };
+struct CheckpointError : Error {
+  using Error::Error;
+};
 /// Media, annotations or other files the user gave that cannot be read, or output that cannot be written.
-struct InputError : Error { using Error::Error; };
+struct InputError : Error {
+  using Error::Error;
+};
 /// Wrong use: an unknown option or configuration key, an impossible value. The command line exits with 2.
-struct UsageError : Error { using Error::Error; };
+struct UsageError : Error {
+  using Error::Error;
+};
 
 inline std::ostream& operator<<(std::ostream& out, const Dims& dims) {
   out << '[';
@@ -60,7 +75,8 @@ template <class E = Error, class... Parts>
 /// Throws E with the concatenated parts when `ok` is false. Parts are formatted only on failure.
 template <class E = Error, class... Parts>
 void check(bool ok, Where where, const Parts&... parts) {
-  if (!ok) [[unlikely]] fail<E>(where, parts...);
+  if (!ok) [[unlikely]]
+    fail<E>(where, parts...);
 }
 
 }  // namespace visage

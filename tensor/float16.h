@@ -18,9 +18,7 @@ struct BFloat16 {
     const std::uint32_t rounded = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
     bits = static_cast<std::uint16_t>(std::isnan(value) ? ((word >> 16) | 0x40u) : rounded);
   }
-  explicit operator float() const {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-  }
+  explicit operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 };
 
 }  // namespace visage

@@ -19,9 +19,21 @@ void line(Level level, const Parts&... parts) {
   ((text << parts), ...);
   write(level, text.str());
 }
-template <class... Parts> void error(const Parts&... parts) { line(Level::error, parts...); }
-template <class... Parts> void warn(const Parts&... parts) { line(Level::warn, parts...); }
-template <class... Parts> void info(const Parts&... parts) { line(Level::info, parts...); }
-template <class... Parts> void debug(const Parts&... parts) { line(Level::debug, parts...); }
+template <class... Parts>
+void error(const Parts&... parts) {
+  line(Level::error, parts...);
+}
+template <class... Parts>
+void warn(const Parts&... parts) {
+  line(Level::warn, parts...);
+}
+template <class... Parts>
+void info(const Parts&... parts) {
+  line(Level::info, parts...);
+}
+template <class... Parts>
+void debug(const Parts&... parts) {
+  line(Level::debug, parts...);
+}
 
 }  // namespace visage::log

@@ -8,8 +8,7 @@
 
 namespace visage {
 
-Storage::Storage(std::size_t bytes, Device device)
-    : bytes_(bytes), device_(device), owner_(&allocator_for(device)) {
+Storage::Storage(std::size_t bytes, Device device) : bytes_(bytes), device_(device), owner_(&allocator_for(device)) {
   data_ = owner_->allocate(bytes);
 }
 
@@ -49,16 +48,15 @@ Tensor Tensor::from_storage(std::shared_ptr<Storage> storage, std::size_t byte_o
   for (int i = 0; i < size.rank; ++i) last += (size.d[i] - 1) * stride.d[i];
   const std::size_t end =
       size.numel() == 0 ? byte_offset : byte_offset + (static_cast<std::size_t>(last) + 1) * size_of(dtype);
-  check<ShapeError>(end <= storage->bytes(), "Tensor: size ", size, " with stride ", stride,
-                    " needs byte ", end, " of a storage of ", storage->bytes());
+  check<ShapeError>(end <= storage->bytes(), "Tensor: size ", size, " with stride ", stride, " needs byte ", end,
+                    " of a storage of ", storage->bytes());
   Tensor result;
   result.impl_ = std::make_shared<Impl>(Impl{std::move(storage), byte_offset, size, stride, dtype, nullptr});
   return result;
 }
 
 Tensor Tensor::alias(const Tensor& base, const Dims& size, const Dims& stride, std::int64_t offset) {
-  const std::size_t byte_offset =
-      base.impl_->byte_offset + static_cast<std::size_t>(offset) * size_of(base.dtype());
+  const std::size_t byte_offset = base.impl_->byte_offset + static_cast<std::size_t>(offset) * size_of(base.dtype());
   return from_storage(base.impl_->storage, byte_offset, size, stride, base.dtype());
 }
 

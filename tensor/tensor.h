@@ -1,9 +1,9 @@
 #pragma once
-#include <memory>
-
 #include "tensor/allocator.h"
 #include "tensor/error.h"
 #include "tensor/view.h"
+
+#include <memory>
 
 namespace visage {
 
@@ -67,8 +67,8 @@ class Tensor {
   const std::shared_ptr<Storage>& storage() const { return impl_->storage; }
 
   View view() const {
-    return {static_cast<char*>(impl_->storage->data()) + impl_->byte_offset, impl_->size, impl_->stride,
-            impl_->dtype, device().type};
+    return {static_cast<char*>(impl_->storage->data()) + impl_->byte_offset, impl_->size, impl_->stride, impl_->dtype,
+            device().type};
   }
   template <class T>
   T* data() const {

@@ -5,13 +5,13 @@ namespace visage {
 struct Mask2FormerConfig {
   int num_classes = 40;
   int num_queries = 100;
-  int hidden = 256;           // channels of tokens, queries and mask features; a multiple of `heads` and of 32
+  int hidden = 256;  // channels of tokens, queries and mask features; a multiple of `heads` and of 32
   int heads = 8;
-  int levels = 3;             // scales of the pixel decoder: res5, res4, res3, ... (1 to 3)
-  int points = 4;             // deformable samples a head and level
+  int levels = 3;  // scales of the pixel decoder: res5, res4, res3, ... (1 to 3)
+  int points = 4;  // deformable samples a head and level
   int encoder_layers = 6;
   int encoder_ffn = 1024;
-  int decoder_layers = 9;     // transformer layers; there is one prediction head more
+  int decoder_layers = 9;  // transformer layers; there is one prediction head more
   int decoder_ffn = 2048;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
-#include <vector>
-
 #include "models/mask2former/pixel_decoder.h"
+
+#include <vector>
 
 namespace visage {
 

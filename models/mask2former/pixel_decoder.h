@@ -1,11 +1,11 @@
 #pragma once
-#include <array>
-#include <vector>
-
 #include "models/mask2former/config.h"
 #include "models/resnet/resnet.h"
 #include "nn/layers/layers.h"
 #include "ops/deform_attention/deform_attention.h"
+
+#include <array>
+#include <vector>
 
 namespace visage {
 

@@ -1,9 +1,9 @@
 #pragma once
-#include <array>
-#include <vector>
-
 #include "models/resnet/config.h"
 #include "nn/layers/layers.h"
+
+#include <array>
+#include <vector>
 
 namespace visage {
 

@@ -1,12 +1,12 @@
 #pragma once
 // Small modules: parameters under their official names, and the plain forward. A copy of a module shares its
 // parameters.
-#include <vector>
-
 #include "nn/param_store.h"
 #include "ops/conv/conv2d.h"
 #include "ops/linear/linear.h"
 #include "ops/norm/group_norm.h"
+
+#include <vector>
 
 namespace visage::nn {
 

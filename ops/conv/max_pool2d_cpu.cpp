@@ -1,8 +1,8 @@
-#include <algorithm>
-
 #include "ops/conv/max_pool2d_kernels.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
+
+#include <algorithm>
 
 namespace visage::ops::max_pool2d_detail {
 namespace {

@@ -1,10 +1,10 @@
 #include "ops/elementwise/elementwise.h"
 
-#include <cstring>
-
 #include "autograd/tape.h"
 #include "ops/dispatch.h"
 #include "ops/elementwise/elementwise_kernels.h"
+
+#include <cstring>
 
 namespace visage::ops {
 namespace {
@@ -55,7 +55,8 @@ Tensor repeat_batch(const Tensor& x, std::int64_t batch) {
   autograd::not_differentiable("repeat_batch", {x});
   Tensor out = Tensor::empty({batch, x.size(0), x.size(1)}, x.dtype(), x.device());
   on_cpu("repeat_batch", x.device(), [&] {
-    for (std::int64_t n = 0; n < batch; ++n) std::memcpy(out.data<float>() + n * x.numel(), x.data<float>(), x.nbytes());
+    for (std::int64_t n = 0; n < batch; ++n)
+      std::memcpy(out.data<float>() + n * x.numel(), x.data<float>(), x.nbytes());
   });
   return out;
 }

@@ -1,9 +1,9 @@
-#include <algorithm>
-#include <cmath>
-
 #include "ops/elementwise/elementwise_kernels.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
+
+#include <algorithm>
+#include <cmath>
 
 namespace visage::ops::elementwise_detail {
 namespace {
@@ -41,7 +41,8 @@ void cast_cpu(const View& x, const View& out) {
 
 void softmax_cpu(const View& x, const View& out) {
   const std::int64_t columns = x.size[-1];
-  cpu::parallel_for(columns ? x.size.numel() / columns : 0, std::max<std::int64_t>(kGrain / std::max<std::int64_t>(columns, 1), 1),
+  cpu::parallel_for(columns ? x.size.numel() / columns : 0,
+                    std::max<std::int64_t>(kGrain / std::max<std::int64_t>(columns, 1), 1),
                     [&](std::int64_t begin, std::int64_t end) {
                       for (std::int64_t r = begin; r < end; ++r) {
                         const float* row = x.as<float>() + r * columns;
@@ -59,7 +60,8 @@ void permute_cpu(const View& x, const Dims& order, const View& out) {
   Dims stride = order;  // of the source, in the order of the result's axes
   for (int i = 0; i < rank; ++i) stride[i] = x.stride[static_cast<int>(order[i])];
   const std::int64_t inner = rank ? out.size[-1] : 1, step = rank ? stride[-1] : 1;
-  cpu::parallel_for(inner ? out.size.numel() / inner : 0, std::max<std::int64_t>(kGrain / std::max<std::int64_t>(inner, 1), 1),
+  cpu::parallel_for(inner ? out.size.numel() / inner : 0,
+                    std::max<std::int64_t>(kGrain / std::max<std::int64_t>(inner, 1), 1),
                     [&](std::int64_t begin, std::int64_t end) {
                       for (std::int64_t r = begin; r < end; ++r) {
                         std::int64_t offset = 0, rest = r;

@@ -6,16 +6,37 @@
 namespace visage::ops {
 namespace {
 
-// [..., C] as [rows, C]. The rows must follow each other at one pitch, which a window on the channels of a wider
-// buffer satisfies.
-Tensor as_rows(const char* op, const Tensor& t) {
+bool has_one_pitch(const Tensor& t) {
+  for (int i = 0; i + 2 < t.rank(); ++i)
+    if (t.size(i) != 1 && t.stride()[i] != t.stride()[i + 1] * t.size(i + 1)) return false;
+  return t.size(-1) <= 1 || t.stride()[-1] == 1;
+}
+
+// [..., C] as [rows, C] for rows that follow each other at one pitch, which a window on the channels of a wider buffer
+// satisfies.
+Tensor as_rows(const Tensor& t) {
   const std::int64_t columns = t.size(-1);
   const std::int64_t pitch = t.rank() > 1 ? t.stride()[-2] : columns;
-  bool regular = columns <= 1 || t.stride()[-1] == 1;
-  for (int i = 0; i + 2 < t.rank(); ++i)
-    regular &= t.size(i) == 1 || t.stride()[i] == t.stride()[i + 1] * t.size(i + 1);
-  check<ShapeError>(regular, op, ": rows must have one pitch; size ", t.size(), ", stride ", t.stride());
   return Tensor::alias(t, {columns ? t.numel() / columns : 0, columns}, {pitch, 1});
+}
+
+void run(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y, const LinearOptions& options) {
+  if (has_one_pitch(x) && has_one_pitch(y))
+    return cpu::onednn::run(cpu::onednn::Linear{as_rows(x), weight, bias, as_rows(y), options.activation,
+                                                options.accumulate_into ? 1.f : 0.f});
+  // A window on the tokens of a batch: every image has one pitch.
+  check<ShapeError>(x.rank() > 2, "linear: rows must have one pitch; x ", x.size(), " with stride ", x.stride());
+  for (std::int64_t n = 0; n < x.size(0); ++n) {
+    const auto item = [&](const Tensor& t) {
+      Dims size, stride;
+      for (int i = 1; i < t.rank(); ++i) {
+        size.append(t.size(i));
+        stride.append(t.stride()[i]);
+      }
+      return Tensor::alias(t, size, stride, n * t.stride()[0]);
+    };
+    run(item(x), weight, bias, item(y), options);
+  }
 }
 
 }  // namespace
@@ -30,10 +51,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const L
   size[-1] = weight.size(0);
   const Tensor y = options.accumulate_into ? options.accumulate_into : Tensor::empty(size, options.dtype, x.device());
   check<ShapeError>(y.size() == size, "linear: the residual must be ", size, "; got ", y.size());
-  on_cpu("linear", x.device(), [&] {
-    cpu::onednn::run(cpu::onednn::Linear{as_rows("linear", x), weight, bias, as_rows("linear", y), options.activation,
-                                         options.accumulate_into ? 1.f : 0.f});
-  });
+  on_cpu("linear", x.device(), [&] { run(x, weight, bias, y, options); });
   return y;
 }
 

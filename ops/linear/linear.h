@@ -12,9 +12,8 @@ struct LinearOptions {
 };
 
 /// Affine map of the last axis:  y = act(x * weight^T + bias [+ residual]).
-/// x [..., K] f32 | bf16, contiguous or rows of constant pitch;  weight [N, K] f32;  bias [N] or empty;  returns [..., N].
-/// bf16 x rounds the weights to bf16 and accumulates in f32.
-/// throws ShapeError if K differs.
+/// x [..., K] f32 | bf16, contiguous or rows of constant pitch;  weight [N, K] f32;  bias [N] or empty;  returns [...,
+/// N]. bf16 x rounds the weights to bf16 and accumulates in f32. throws ShapeError if K differs.
 [[nodiscard]] Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
                             const LinearOptions& options = {});
 

@@ -1,10 +1,10 @@
 #include "ops/norm/group_norm.h"
 
-#include <cmath>
-
 #include "autograd/tape.h"
 #include "ops/dispatch.h"
 #include "ops/norm/group_norm_kernels.h"
+
+#include <cmath>
 
 namespace visage::ops {
 namespace {

@@ -1,10 +1,10 @@
-#include <algorithm>
-#include <cmath>
-#include <vector>
-
 #include "ops/norm/group_norm_kernels.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
 
 namespace visage::ops::group_norm_detail {
 namespace {

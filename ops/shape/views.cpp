@@ -8,8 +8,10 @@ Tensor reshape(const Tensor& x, Dims size) {
   std::int64_t known = 1;
   int inferred = -1;
   for (int i = 0; i < size.rank; ++i) {
-    if (size[i] >= 0) known *= size[i];
-    else inferred = i;
+    if (size[i] >= 0)
+      known *= size[i];
+    else
+      inferred = i;
   }
   if (inferred >= 0 && known > 0) size[inferred] = x.numel() / known;
   check<ShapeError>(size.numel() == x.numel(), "reshape: cannot see ", x.size(), " as ", size);

@@ -1,7 +1,6 @@
 #include "tensor/cpu/features.h"
 
 #include <cpuid.h>
-
 #include <cstdlib>
 #include <string_view>
 

@@ -1,15 +1,15 @@
 #include "tensor/cpu/onednn.h"
 
+#include "tensor/cpu/features.h"
+#include "tensor/cpu/parallel.h"
+
+#include <oneapi/dnnl/dnnl.hpp>
+
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
-
-#include <oneapi/dnnl/dnnl.hpp>
-
-#include "tensor/cpu/features.h"
-#include "tensor/cpu/parallel.h"
 
 namespace visage::cpu::onednn {
 namespace {
@@ -105,8 +105,8 @@ Primitive make_product(const Desc& a, const Desc& b, const Desc& bias, const Des
   using Op = dnnl::matmul;
   const bool has_bias = bias != Desc();
 #if DNNL_VERSION_MAJOR >= 3
-  const auto desc = has_bias ? Op::primitive_desc(engine(), a, b, bias, y, attr)
-                             : Op::primitive_desc(engine(), a, b, y, attr);
+  const auto desc =
+      has_bias ? Op::primitive_desc(engine(), a, b, bias, y, attr) : Op::primitive_desc(engine(), a, b, y, attr);
 #else
   const Op::primitive_desc desc(has_bias ? Op::desc(a, b, bias, y) : Op::desc(a, b, y), attr, engine());
 #endif
@@ -255,8 +255,7 @@ void run(const BatchedProduct& args) {
   if (args.y.numel() == 0) return;
   dnnl::stream stream(engine());
   const auto primitive = caches().primitive(args, [](const BatchedProduct& a) {
-    return make_product(strided(a.a), strided_transposed(a.b), Desc(), strided(a.y),
-                        attributes(Activation::none, 0.f));
+    return make_product(strided(a.a), strided_transposed(a.b), Desc(), strided(a.y), attributes(Activation::none, 0.f));
   });
   execute(*primitive, args.a, wrap(primitive->weights, args.b), {}, args.y, stream);
 }

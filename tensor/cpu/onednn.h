@@ -1,8 +1,8 @@
 #pragma once
 // The only door to oneDNN: convolution and matrix products of the CPU backend. Works with oneDNN 2.x and 3.x.
-#include <string>
-
 #include "tensor/tensor.h"
+
+#include <string>
 
 namespace visage {
 

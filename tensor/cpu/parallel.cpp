@@ -1,9 +1,8 @@
 #include "tensor/cpu/parallel.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <exception>
+#include <omp.h>
 
 namespace visage::cpu {
 

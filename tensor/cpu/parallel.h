@@ -18,9 +18,10 @@ void run(std::int64_t count, std::int64_t grain, Body body, void* context);
 template <class F>
 void parallel_for(std::int64_t count, std::int64_t grain, F&& fn) {
   using Fn = std::remove_reference_t<F>;
-  detail::run(count, grain,
-              [](void* context, std::int64_t begin, std::int64_t end) { (*static_cast<Fn*>(context))(begin, end); },
-              const_cast<void*>(static_cast<const void*>(&fn)));
+  detail::run(
+      count, grain,
+      [](void* context, std::int64_t begin, std::int64_t end) { (*static_cast<Fn*>(context))(begin, end); },
+      const_cast<void*>(static_cast<const void*>(&fn)));
 }
 
 }  // namespace visage::cpu

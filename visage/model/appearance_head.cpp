@@ -1,8 +1,8 @@
 #include "visage/model/appearance_head.h"
 
-#include <cstring>
-
 #include "ops/mask_pool/mask_pool.h"
+
+#include <cstring>
 
 namespace visage {
 namespace {
@@ -24,8 +24,8 @@ AppearanceHead::AppearanceHead(const nn::Scope& scope, int levels, std::int64_t 
                                const std::array<std::int64_t, 4>& channels) {
   for (int level = 0; level < levels; ++level) {
     const nn::Scope name = scope / "input_proj" / level / 0;
-    projections_.push_back({nn::Conv2d(name, channels[level + 1], hidden, 1, 1, nn::Bias::present),
-                            nn::GroupNorm(name / "norm", hidden)});
+    projections_.push_back(
+        {nn::Conv2d(name, channels[level + 1], hidden, 1, 1, nn::Bias::present), nn::GroupNorm(name / "norm", hidden)});
   }
   appearance_embed_ = nn::Mlp(scope / "appearance_embd", {levels * hidden, hidden, hidden, hidden});
   object_embed_ = nn::Mlp(scope / "reid_embd", {hidden, hidden, hidden, hidden});

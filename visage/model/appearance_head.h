@@ -1,8 +1,8 @@
 #pragma once
-#include <vector>
-
 #include "models/resnet/resnet.h"
 #include "nn/layers/layers.h"
+
+#include <vector>
 
 namespace visage {
 

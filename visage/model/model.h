@@ -1,12 +1,12 @@
 #pragma once
-#include <memory>
-
 #include "models/mask2former/masked_decoder.h"
 #include "models/mask2former/pixel_decoder.h"
 #include "models/resnet/resnet.h"
 #include "nn/param_store.h"
 #include "visage/model/appearance_head.h"
 #include "visage/model/config.h"
+
+#include <memory>
 
 namespace visage {
 

@@ -1,0 +1,155 @@
+#include "models/mask2former/pixel_decoder_plan.h"
+
+#include "models/mask2former/plan_tools.h"
+#include "ops/elementwise/elementwise.h"
+#include "ops/norm/layer_norm.h"
+#include "ops/position/position.h"
+#include "ops/resize/resize.h"
+#include "ops/shape/views.h"
+
+namespace visage {
+namespace {
+
+Tensor matrix_of(const nn::Conv2d& conv) {
+  return ops::reshape(conv.weight, {conv.weight.size(0), conv.weight.size(3)});
+}
+
+Tensor row(const Tensor& matrix, std::int64_t index) { return ops::narrow(matrix, 0, index, 1); }
+
+}  // namespace
+
+PixelDecoderPlan::PixelDecoderPlan(const PixelDecoder& decoder, std::vector<SideProjection> side, DType dtype)
+    : source_(decoder), side_(std::move(side)), dtype_(dtype) {
+  const Mask2FormerConfig& config = decoder.config();
+  for (int stage = 0; stage < 4; ++stage) {
+    std::vector<Tensor> weights, biases;
+    const auto add = [&](const nn::Conv2d& conv) {
+      weights.push_back(matrix_of(conv));
+      biases.push_back(conv.bias);
+    };
+    if (3 - stage < config.levels) add(decoder.input_projections()[3 - stage].conv);
+    for (const SideProjection& s : side_)
+      if (s.stage == stage) add(s.conv);
+    if (weights.empty()) continue;
+    projection_weight_[stage] = plan::stack_rows(weights);
+    projection_bias_[stage] = plan::stack_rows(biases);
+  }
+  const std::int64_t half = config.hidden / 2;
+  for (const DeformableEncoderLayer& source : decoder.layers()) {
+    Layer& layer = layers_.emplace_back();
+    layer.source = &source;
+    layer.sampling_weight = plan::stack_rows({source.sampling_offsets.weight, source.attention_weights.weight});
+    layer.sampling_y = plan::columns(layer.sampling_weight, 0, half);
+    layer.sampling_x = plan::columns(layer.sampling_weight, half, half);
+    const Tensor bias = plan::stack_rows({source.sampling_offsets.bias, source.attention_weights.bias});
+    for (int level = 0; level < config.levels; ++level)
+      layer.sampling_constant.push_back(ops::linear(row(decoder.level_embed(), level), layer.sampling_weight, bias));
+    const bool one_product = dtype == DType::f32;
+    layer.in_weight =
+        one_product ? plan::stack_rows({source.value_proj.weight, layer.sampling_weight}) : source.value_proj.weight;
+    layer.in_bias =
+        one_product ? plan::stack_rows({source.value_proj.bias, Tensor::zeros(bias.size())}) : source.value_proj.bias;
+  }
+}
+
+const std::vector<PixelDecoderPlan::Tables>& PixelDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
+  auto& entry = tables_[{shapes[0].height, shapes[0].width}];
+  if (!entry.empty()) return entry;
+  for (const Layer& layer : layers_) {
+    Tables& t = entry.emplace_back();
+    for (std::size_t level = 0; level < shapes.size(); ++level) {
+      const ops::PositionTables code =
+          ops::sine_position_tables(shapes[level].height, shapes[level].width, layer.sampling_y.size(1));
+      const Tensor constant = ops::reshape(layer.sampling_constant[level], {-1});
+      t.y.push_back(ops::linear(code.y, layer.sampling_y, constant));
+      t.x.push_back(ops::linear(code.x, layer.sampling_x, {}));
+    }
+  }
+  return entry;
+}
+
+void PixelDecoderPlan::project(const BackboneFeatures& features, PlannedPixels& out) const {
+  const Mask2FormerConfig& config = source_.config();
+  std::int64_t length = 0;
+  for (int level = 0; level < config.levels; ++level) {
+    const Tensor& map = features[3 - level];
+    out.shapes.push_back({map.size(1), map.size(2)});
+    length += map.size(1) * map.size(2);
+  }
+  out.tokens = Tensor::empty({features[3].size(0), length, config.hidden}, dtype_, features[3].device());
+  out.side.resize(side_.size());
+  for (int stage = 0; stage < 4; ++stage) {
+    if (!projection_weight_[stage]) continue;
+    const Tensor& map = features[stage];
+    const Tensor pixels = ops::reshape(map, {map.size(0), map.size(1) * map.size(2), map.size(3)});
+    const Tensor all = ops::linear(pixels, projection_weight_[stage], projection_bias_[stage], {.dtype = dtype_});
+    std::int64_t column = 0;
+    const auto next = [&] { return ops::narrow(all, 2, std::exchange(column, column + config.hidden), config.hidden); };
+    if (const int level = 3 - stage; level < config.levels)
+      (void)source_.input_projections()[level].norm(next(), Activation::none,
+                                                    level_tokens(out.tokens, out.shapes, level));
+    for (std::size_t i = 0; i < side_.size(); ++i) {
+      if (side_[i].stage != stage) continue;
+      const nn::GroupNorm& norm = side_[i].norm;
+      out.side[i].pixels = next();
+      out.side[i].map =
+          ops::group_norm_scale_shift(out.side[i].pixels, norm.weight, norm.bias, {.groups = nn::kNormGroups});
+    }
+  }
+}
+
+Tensor PixelDecoderPlan::encode(const Layer& layer, const Tables& tables, const Tensor& tokens,
+                                std::span<const ops::LevelShape> shapes) const {
+  const DeformableEncoderLayer& s = *layer.source;
+  const std::int64_t hidden = tokens.size(2), samples = layer.sampling_weight.size(0);
+  const Tensor projected = ops::linear(tokens, layer.in_weight, layer.in_bias, {.dtype = dtype_});
+  ops::DeformSampling sampling{
+      .table_y = tables.y, .table_x = tables.x, .heads = s.heads, .points = s.points, .out = dtype_};
+  sampling.value = ops::narrow(projected, 2, 0, hidden);
+  // In bf16 the offsets keep f32: rounding them would move the samples by up to 0.06 pixels.
+  sampling.sampling = dtype_ == DType::f32 ? ops::narrow(projected, 2, hidden, samples)
+                                           : ops::linear(tokens, layer.sampling_weight, {}, {.dtype = DType::f32});
+  const Tensor sampled = ops::deform_attention_fused(sampling, shapes);
+  const auto dense = [&](const nn::Linear& l, const Tensor& x, Activation activation) {
+    return ops::linear(x, l.weight, l.bias, {.activation = activation, .dtype = dtype_});
+  };
+  const Tensor x = s.norm1(tokens, dense(s.output_proj, sampled, Activation::none));
+  return s.norm2(x, dense(s.linear2, dense(s.linear1, x, Activation::relu), Activation::none));
+}
+
+void PixelDecoderPlan::merge(const BackboneFeatures& features, PlannedPixels& out, PixelFeatures* trace) const {
+  Tensor top = level_image(out.tokens, out.shapes, out.shapes.size() - 1);
+  for (std::size_t i = source_.adapters().size(); i-- > 0;) {
+    const auto convolve = [&](const GroupNormedConv& c, const Tensor& x, Activation activation) {
+      const Tensor y = ops::conv2d(x, c.conv.weight, {}, {.padding = c.conv.padding(), .dtype = dtype_});
+      return c.norm(y, activation, y);
+    };
+    const Tensor lateral = convolve(source_.adapters()[i], features[i], Activation::none);
+    if (trace) trace->lateral = ops::permute(ops::cast(lateral, DType::f32), {0, 1, 2, 3});
+    ops::upsample2x_add(top, lateral);
+    top = convolve(source_.outputs()[i], lateral, Activation::relu);
+  }
+  out.merged = top;
+  for (const std::int64_t ratio : {2, 4, 8}) out.cells.push_back(ops::pool_center(top, ratio));
+}
+
+PlannedPixels PixelDecoderPlan::operator()(const BackboneFeatures& features, PixelFeatures* trace) {
+  PlannedPixels out;
+  project(features, out);
+  const std::vector<Tables>& all_tables = tables(out.shapes);
+  if (trace) trace->layer_tokens.push_back(ops::cast(out.tokens, DType::f32));
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    out.tokens = encode(layers_[i], all_tables[i], out.tokens, out.shapes);
+    if (trace) trace->layer_tokens.push_back(ops::cast(out.tokens, DType::f32));
+  }
+  merge(features, out, trace);
+  if (trace) {
+    trace->shapes = out.shapes;
+    trace->tokens = trace->layer_tokens.back();
+    trace->merged = ops::cast(out.merged, DType::f32);
+    trace->mask_features = source_.mask_features()(trace->merged);
+  }
+  return out;
+}
+
+}  // namespace visage

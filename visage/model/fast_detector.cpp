@@ -1,0 +1,81 @@
+#include "models/mask2former/masked_decoder_plan.h"
+#include "models/mask2former/pixel_decoder_plan.h"
+#include "models/resnet/resnet_plan.h"
+#include "ops/elementwise/elementwise.h"
+#include "ops/mask_pool/mask_pool.h"
+#include "tensor/stage_timer.h"
+#include "visage/model/model.h"
+
+namespace visage {
+namespace {
+
+std::vector<SideProjection> side_projections(const Model& model) {
+  std::vector<SideProjection> side;
+  const auto& projections = model.appearance().projections();
+  for (std::size_t level = 0; level < projections.size(); ++level)
+    side.push_back({static_cast<int>(level) + 1, projections[level].conv, projections[level].norm});
+  return side;
+}
+
+class FastDetector final : public Detector {
+ public:
+  FastDetector(const Model& model, DType dtype)
+      : model_(model),
+        backbone_(model.backbone(), dtype),
+        pixel_decoder_(model.pixel_decoder(), side_projections(model), dtype),
+        decoder_(model.decoder(), model.pixel_decoder().mask_features(), dtype) {}
+
+  Detection detect(const Tensor& images, DetectionTrace* trace) override {
+    BackboneFeatures features;
+    {
+      const StageTimer timer("backbone");
+      features = backbone_(images);
+    }
+    // The traced maps are copies: the plan reuses buffers in place.
+    if (trace)
+      for (std::size_t i = 0; i < features.size(); ++i)
+        trace->backbone[i] = ops::permute(ops::cast(features[i], DType::f32), {0, 1, 2, 3});
+    PlannedPixels pixels;
+    {
+      const StageTimer timer("pixel decoder");
+      pixels = pixel_decoder_(features, trace ? &trace->pixel : nullptr);
+    }
+    PlannedQueries queries;
+    {
+      const StageTimer timer("masked decoder");
+      queries = decoder_(pixels, trace ? &trace->decoder : nullptr);
+    }
+    const StageTimer timer("appearance");
+    const AppearanceOutput appearance = pool(pixels, queries);
+    if (trace) trace->appearance = appearance;
+    return {queries.class_logits, queries.mask_logits, appearance.object, appearance.appearance};
+  }
+
+ private:
+  AppearanceOutput pool(const PlannedPixels& pixels, const PlannedQueries& queries) const {
+    std::vector<Tensor> pooled, counts;
+    for (std::size_t level = 0; level < pixels.side.size(); ++level) {
+      const SideFeatures& side = pixels.side[level];
+      const ops::MaskPooled result =
+          ops::mask_pool_bits(side.pixels, queries.foreground[level], side.map.scale, side.map.shift);
+      pooled.push_back(result.pooled);
+      counts.push_back(result.counts);
+    }
+    return model_.appearance().embed(queries.embeddings, std::move(pooled), std::move(counts));
+  }
+
+  const Model& model_;
+  ResNetPlan backbone_;
+  PixelDecoderPlan pixel_decoder_;
+  MaskedDecoderPlan decoder_;
+};
+
+}  // namespace
+
+std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision) {
+  check<UsageError>(precision == Precision::f32 || cpu::onednn::has_fast_bf16(),
+                    "--precision bf16: this CPU has neither AMX nor AVX-512 bf16 instructions; use --precision f32");
+  return std::make_unique<FastDetector>(model, precision == Precision::f32 ? DType::f32 : DType::bf16);
+}
+
+}  // namespace visage
