@@ -1,8 +1,8 @@
 #include "visage/pipeline/preprocess.h"
 
-#include <array>
-
 #include "tensor/cpu/parallel.h"
+
+#include <array>
 
 namespace visage::pipeline {
 namespace {
@@ -18,8 +18,9 @@ Tensor network_input(std::span<const media::Image> frames) {
   const std::int64_t height = frames[0].height, width = frames[0].width;
   check<InputError>(height > 0 && width > 0, "network_input: a frame is empty");
   for (const media::Image& frame : frames)
-    check<InputError>(frame.height == height && frame.width == width, "network_input: frames differ in size: ",
-                      frame.width, "x", frame.height, " after ", width, "x", height);
+    check<InputError>(frame.height == height && frame.width == width,
+                      "network_input: frames differ in size: ", frame.width, "x", frame.height, " after ", width, "x",
+                      height);
   const auto padded = [](std::int64_t n) { return (n + kMultiple - 1) / kMultiple * kMultiple; };
   Tensor input = Tensor::zeros({static_cast<std::int64_t>(frames.size()), padded(height), padded(width), 3});
   const std::int64_t row = input.size(2) * 3;

@@ -1,8 +1,8 @@
 #pragma once
-#include <span>
-
 #include "tensor/tensor.h"
 #include "visage/media/image.h"
+
+#include <span>
 
 namespace visage::pipeline {
 

@@ -1,15 +1,15 @@
 // Both inference paths against the official implementation, stage by stage, on the six-frame clip and on the padded
 // two-frame clip. Weights are the deterministic ones of the set.
-#include <gtest/gtest.h>
-
-#include <string>
-
 #include "nn/init/test_weights.h"
 #include "ops/shape/views.h"
 #include "tests/support/golden.h"
 #include "tests/support/nchw.h"
 #include "tests/visage/model/golden_clip.h"
 #include "visage/model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
 
 namespace visage {
 namespace {
@@ -57,9 +57,7 @@ class DetectorGolden : public testing::TestWithParam<Case> {
   }
 };
 
-TEST_P(DetectorGolden, Input) {
-  EXPECT_TRUE(golden().matches("input", to_nchw(test::clip_images(GetParam().clip))));
-}
+TEST_P(DetectorGolden, Input) { EXPECT_TRUE(golden().matches("input", to_nchw(test::clip_images(GetParam().clip)))); }
 
 TEST_P(DetectorGolden, Backbone) {
   for (int i = 0; i < 4; ++i)

@@ -1,11 +1,11 @@
 #include "tests/visage/model/golden_clip.h"
 
+#include "visage/media/frame_source.h"
+#include "visage/pipeline/preprocess.h"
+
 #include <filesystem>
 #include <fstream>
 #include <regex>
-
-#include "visage/media/frame_source.h"
-#include "visage/pipeline/preprocess.h"
 
 namespace visage::test {
 

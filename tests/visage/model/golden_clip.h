@@ -1,7 +1,7 @@
 #pragma once
-#include <string>
-
 #include "tests/support/golden.h"
+
+#include <string>
 
 namespace visage::test {
 
