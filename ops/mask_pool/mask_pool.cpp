@@ -1,0 +1,53 @@
+#include "ops/mask_pool/mask_pool.h"
+
+#include "autograd/tape.h"
+#include "ops/attention/attention_mask.h"
+#include "ops/dispatch.h"
+#include "ops/mask_pool/mask_pool_kernels.h"
+#include "ops/resize/resize.h"
+#include "ops/shape/views.h"
+
+namespace visage::ops {
+
+MaskPooled mask_pool(const Tensor& features, const Tensor& mask_logits) {
+  check<ShapeError>(features.rank() == 4 && features.is_contiguous(),
+                    "mask_pool: features must be contiguous [N,H,W,C]; got ", features.size());
+  check<ShapeError>(mask_logits.rank() == 4 && mask_logits.size(0) == features.size(0),
+                    "mask_pool: mask_logits must be [", features.size(0), ",Q,h,w]; got ", mask_logits.size());
+  const std::int64_t height = features.size(1), width = features.size(2);
+  const Tensor logits = resize_bilinear_planes(mask_logits, height, width);
+  const Dims rows{logits.size(0), logits.size(1), height * width};
+  return mask_pool_bits(reshape(features, {features.size(0), height * width, features.size(3)}),
+                        mask_bits(reshape(logits, rows), MaskBit::foreground));
+}
+
+MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tensor& scale, const Tensor& shift) {
+  check<ShapeError>(features.rank() == 3 && features.numel() > 0 && features.stride()[2] == 1,
+                    "mask_pool_bits: features must be [N,L,C], not empty, with contiguous rows; got ", features.size(),
+                    ", stride ", features.stride());
+  check<DTypeError>(features.dtype() == DType::f32 || features.dtype() == DType::bf16,
+                    "mask_pool_bits: features must be f32 or bf16; got ", features.dtype());
+  const std::int64_t batch = features.size(0), words = (features.size(1) + 63) / 64, channels = features.size(2);
+  check<ShapeError>(bits.rank() == 3 && bits.size(0) == batch && bits.size(2) == words && bits.is_contiguous(),
+                    "mask_pool_bits: bits must be contiguous [", batch, ", Q, ", words, "]; got ", bits.size());
+  check<DTypeError>(bits.dtype() == DType::i64, "mask_pool_bits: bits must be i64; got ", bits.dtype());
+  check<ShapeError>(static_cast<bool>(scale) == static_cast<bool>(shift),
+                    "mask_pool_bits: scale and shift go together");
+  for (const Tensor* x : {&scale, &shift}) {
+    if (!*x) continue;
+    check<ShapeError>(x->size() == Dims{batch, channels} && x->is_contiguous(),
+                      "mask_pool_bits: scale and shift must be contiguous [", batch, ", ", channels, "]; got ",
+                      x->size());
+    check<DTypeError>(x->dtype() == DType::f32, "mask_pool_bits: scale and shift must be f32; got ", x->dtype());
+  }
+  autograd::not_differentiable("mask_pool_bits", {features, scale, shift});
+  MaskPooled result{Tensor::empty({batch, bits.size(1), channels}, DType::f32, features.device()),
+                    Tensor::empty({batch, bits.size(1)}, DType::i64, features.device())};
+  on_cpu("mask_pool_bits", features.device(), [&] {
+    mask_pool_cpu({features.view(), bits.view(), scale ? scale.view() : View{}, shift ? shift.view() : View{},
+                   result.pooled.view(), result.counts.view()});
+  });
+  return result;
+}
+
+}  // namespace visage::ops

@@ -1,0 +1,79 @@
+#include "ops/mask_pool/mask_pool_kernels.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/float16.h"
+
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+namespace visage::ops {
+namespace {
+
+using Vec = float __attribute__((vector_size(32)));
+constexpr int kLanes = 8;
+constexpr int kVecs = 8;                // accumulators in registers
+constexpr int kBlock = kLanes * kVecs;  // channels summed together
+constexpr int kTile = 64;               // pixels of one mask word; with kBlock channels a quarter of the L1 cache
+
+// Pixels [first, first + kTile) and channels [channel, channel + kBlock) as f32, without the gaps of the source.
+template <class T>
+void load_tile(const View& x, std::int64_t n, std::int64_t first, std::int64_t channel, float* tile) {
+  const std::int64_t pixels = std::min<std::int64_t>(kTile, x.size[1] - first);
+  const std::int64_t channels = std::min<std::int64_t>(kBlock, x.size[2] - channel);
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    const T* from = x.as<T>() + n * x.stride[0] + (first + p) * x.stride[1] + channel;
+    for (std::int64_t c = 0; c < channels; ++c) tile[p * kBlock + c] = static_cast<float>(from[c]);
+  }
+}
+
+// sum += the tile's rows whose bit is set.
+void add_rows(const Vec* tile, std::uint64_t word, Vec* sum) {
+  Vec total[kVecs];
+  for (int v = 0; v < kVecs; ++v) total[v] = sum[v];
+  for (; word; word &= word - 1) {
+    const Vec* row = tile + std::countr_zero(word) * kVecs;
+    for (int v = 0; v < kVecs; ++v) total[v] += row[v];
+  }
+  for (int v = 0; v < kVecs; ++v) sum[v] = total[v];
+}
+
+void pool_block(const MaskPoolArgs& args, std::int64_t n, std::int64_t channel) {
+  const std::int64_t queries = args.bits.size[1], words = args.bits.size[2], channels = args.features.size[2];
+  std::vector<Vec> tile(kTile * kVecs, Vec{}), sum(queries * kVecs, Vec{});
+  const std::uint64_t* bits = args.bits.as<std::uint64_t>() + n * queries * words;
+  for (std::int64_t w = 0; w < words; ++w) {
+    float* to = reinterpret_cast<float*>(tile.data());
+    if (args.features.dtype == DType::f32)
+      load_tile<float>(args.features, n, w * kTile, channel, to);
+    else
+      load_tile<BFloat16>(args.features, n, w * kTile, channel, to);
+    for (std::int64_t q = 0; q < queries; ++q) add_rows(tile.data(), bits[q * words + w], sum.data() + q * kVecs);
+  }
+  for (std::int64_t q = 0; q < queries; ++q) {
+    const auto count = static_cast<float>(args.counts.as<std::int64_t>()[n * queries + q]);
+    const float* from = reinterpret_cast<const float*>(sum.data() + q * kVecs);
+    for (std::int64_t c = channel; c < std::min(channel + kBlock, channels); ++c) {
+      float total = from[c - channel];
+      if (args.scale)
+        total = args.scale.as<float>()[n * channels + c] * total + args.shift.as<float>()[n * channels + c] * count;
+      args.pooled.as<float>()[(n * queries + q) * channels + c] = total / (count + 1e-6f);
+    }
+  }
+}
+
+}  // namespace
+
+void mask_pool_cpu(const MaskPoolArgs& args) {
+  const std::int64_t rows = args.bits.size[0] * args.bits.size[1], words = args.bits.size[2];
+  for (std::int64_t row = 0; row < rows; ++row) {
+    std::int64_t count = 0;
+    for (std::int64_t w = 0; w < words; ++w) count += std::popcount(args.bits.as<std::uint64_t>()[row * words + w]);
+    args.counts.as<std::int64_t>()[row] = count;
+  }
+  const std::int64_t blocks = (args.features.size[2] + kBlock - 1) / kBlock;
+  cpu::parallel_for(args.features.size[0] * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) pool_block(args, i / blocks, i % blocks * kBlock);
+  });
+}
+
+}  // namespace visage::ops

@@ -1,0 +1,16 @@
+#pragma once
+#include "tensor/view.h"
+
+namespace visage::ops {
+
+struct MaskPoolArgs {
+  View features;  // [N,L,C] f32 or bf16
+  View bits;      // words [N,Q,ceil(L/64)]
+  View scale;     // [N,C] or no data
+  View shift;
+  View pooled;  // [N,Q,C]
+  View counts;  // i64 [N,Q]
+};
+void mask_pool_cpu(const MaskPoolArgs& args);
+
+}  // namespace visage::ops

@@ -1,0 +1,90 @@
+#include "ops/mask_pool/mask_pool.h"
+
+#include "ops/attention/attention_mask.h"
+#include "tests/support/allclose.h"
+#include "tests/support/golden.h"
+#include "tests/support/values.h"
+
+#include <bit>
+
+namespace visage::ops {
+namespace {
+
+using test::allclose;
+using test::random_normal;
+
+TEST(MaskPoolGolden, EqualsTheRecordedNumbers) {
+  const test::GoldenFile golden("ops.safetensors");
+  const Tensor planes = golden.load("mask_pool/in/feats");  // [N,C,H,W]
+  const Tensor permuted =
+      Tensor::alias(planes, {planes.size(0), planes.size(2), planes.size(3), planes.size(1)},
+                    {planes.stride()[0], planes.stride()[2], planes.stride()[3], planes.stride()[1]});
+  const Tensor features = test::tensor_of(permuted.size(), test::values_of(permuted));
+  const MaskPooled got = mask_pool(features, golden.load("mask_pool/in/masks"));
+  EXPECT_TRUE(golden.matches("mask_pool/out/y", got.pooled));
+  const Tensor binary = golden.load("mask_pool/out/binary");
+  const std::int64_t area = binary.size(2) * binary.size(3);
+  for (std::int64_t row = 0; row < got.counts.numel(); ++row) {
+    std::int64_t count = 0;
+    for (std::int64_t p = 0; p < area; ++p) count += binary.data<std::uint8_t>()[row * area + p];
+    EXPECT_EQ(got.counts.data<std::int64_t>()[row], count) << row;
+  }
+}
+
+// Sums in double over the set bits.
+Tensor by_definition(const Tensor& features, const Tensor& bits, const Tensor& scale, const Tensor& shift) {
+  const std::int64_t batch = features.size(0), pixels = features.size(1), channels = features.size(2);
+  const std::int64_t queries = bits.size(1), words = bits.size(2);
+  const std::vector<double> x = test::values_of(features);
+  std::vector<double> result(batch * queries * channels);
+  for (std::int64_t row = 0; row < batch * queries; ++row) {
+    double count = 0;
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      if (!(bits.data<std::uint64_t>()[row * words + p / 64] >> (p % 64) & 1)) continue;
+      ++count;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const std::int64_t n = row / queries;
+        const double a = scale ? static_cast<double>(scale.data<float>()[n * channels + c]) : 1;
+        const double b = shift ? static_cast<double>(shift.data<float>()[n * channels + c]) : 0;
+        result[row * channels + c] += a * x[(n * pixels + p) * channels + c] + b;
+      }
+    }
+    for (std::int64_t c = 0; c < channels; ++c) result[row * channels + c] /= count + 1e-6;
+  }
+  return test::tensor_of({batch, queries, channels}, result);
+}
+
+TEST(MaskPool, AveragesTheFeaturesUnderTheBits) {
+  const std::int64_t batch = 2, pixels = 333, queries = 7;
+  Tensor logits = random_normal({batch, queries, pixels}, 1);
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    logits.data<float>()[p] = -1;          // empty
+    logits.data<float>()[pixels + p] = 1;  // full
+  }
+  const Tensor bits = mask_bits(logits, MaskBit::foreground);
+  for (const DType type : {DType::f32, DType::bf16})
+    for (const std::int64_t channels : {256, 64, 40, 5}) {
+      const Tensor wide = random_normal({batch, pixels, channels + 9}, 2, type, 0.5);
+      const Tensor features = Tensor::alias(wide, {batch, pixels, channels}, wide.stride(), 3);
+      const Tensor scale = random_normal({batch, channels}, 3), shift = random_normal({batch, channels}, 4);
+      EXPECT_TRUE(
+          allclose(mask_pool_bits(features, bits).pooled, by_definition(features, bits, {}, {}), {.reduced = pixels}));
+      const MaskPooled got = mask_pool_bits(features, bits, scale, shift);
+      EXPECT_TRUE(allclose(got.pooled, by_definition(features, bits, scale, shift), {.reduced = pixels}));
+      for (std::int64_t c = 0; c < channels; ++c) EXPECT_EQ(got.pooled.data<float>()[c], 0.f);
+      EXPECT_EQ(got.counts.data<std::int64_t>()[0], 0);
+      EXPECT_EQ(got.counts.data<std::int64_t>()[1], pixels);
+    }
+}
+
+TEST(MaskPool, RefusesPartsThatDoNotFit) {
+  const Tensor features = Tensor::zeros({1, 65, 8}), bits = Tensor::zeros({1, 3, 2}, DType::i64);
+  EXPECT_THROW((void)mask_pool_bits(features, Tensor::zeros({1, 3, 1}, DType::i64)), ShapeError);
+  EXPECT_THROW((void)mask_pool_bits(features, Tensor::zeros({1, 3, 2})), DTypeError);
+  EXPECT_THROW((void)mask_pool_bits(features, bits, Tensor::zeros({1, 8})), ShapeError);
+  EXPECT_THROW((void)mask_pool_bits(features, bits, Tensor::zeros({1, 7}), Tensor::zeros({1, 7})), ShapeError);
+  EXPECT_THROW((void)mask_pool(Tensor::zeros({1, 4, 4, 8}), Tensor::zeros({2, 3, 8, 8})), ShapeError);
+}
+
+}  // namespace
+}  // namespace visage::ops
