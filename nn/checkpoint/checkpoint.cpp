@@ -1,6 +1,7 @@
 #include "nn/checkpoint/checkpoint.h"
 
 #include "nn/checkpoint/parse.h"
+#include "nn/checkpoint/pickle_files.h"
 #include "nn/checkpoint/safetensors.h"
 
 namespace visage::nn {
@@ -25,6 +26,8 @@ const Tensor* Checkpoint::find(std::string_view name) const {
 }
 
 Checkpoint parse_checkpoint(const FileBytes& file) {
+  if (looks_like_zip(file)) return parse_torch_zip(file);
+  if (looks_like_pickle(file) && !looks_like_safetensors(file)) return parse_pickle_file(file);
   if (looks_like_safetensors(file)) return parse_safetensors(file);
   fail<CheckpointError>("", file.path, ": is ", describe_other(file.text()));
 }

@@ -60,6 +60,20 @@ std::uint64_t little_endian(const std::uint8_t* data, int bytes) {
   return value;
 }
 
+bool is_utf8(std::string_view text) {
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* end = p + text.size();
+  while (p < end) {
+    const unsigned lead = *p++;
+    if (lead < 0x80) continue;
+    const int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
+    if (lead < 0xc2 || lead > 0xf4 || end - p < more) return false;
+    for (int i = 0; i < more; ++i)
+      if ((*p++ & 0xc0) != 0x80) return false;
+  }
+  return true;
+}
+
 std::string printable(std::string_view text) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string result = "'";

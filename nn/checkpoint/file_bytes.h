@@ -30,6 +30,8 @@ std::shared_ptr<Storage> storage_of(const FileBytes& file, std::size_t begin, st
 /// Little-endian unsigned integer of `bytes` <= 8 bytes.
 std::uint64_t little_endian(const std::uint8_t* data, int bytes);
 
+bool is_utf8(std::string_view text);
+
 /// A name out of a file made fit for a message: quoted, control characters and invalid bytes as \xNN, shortened.
 std::string printable(std::string_view text);
 
