@@ -1,0 +1,85 @@
+#pragma once
+#include "ops/mask_output/mask_output.h"
+#include "visage/model/model.h"
+#include "visage/pipeline/mask_spool.h"
+#include "visage/pipeline/video_scores.h"
+#include "visage/tracking/tracker.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace visage::pipeline {
+
+/// When the class and score of a track are settled.
+enum class ScoreMode {
+  video,   // after the last frame, over all frames: the official protocol
+  online,  // at each frame, over the frames up to it: nothing is ever revised
+};
+
+struct AssemblyOptions {
+  ScoreMode scores = ScoreMode::video;
+  int top_k = 0;           // (track, class) pairs of the result; 0: as many as there are classes
+  double min_score = 0.3;  // least score of the objects a frame lists (the video result has no threshold)
+};
+
+/// One object in one frame, with what is known up to this frame.
+struct TrackedObject {
+  int track = 0;
+  int label = 0;  // class index, from 0
+  double score = 0;
+  std::vector<std::uint64_t> mask;  // at the output size, column-major bits as in ops::QueryMask
+};
+
+struct FrameResult {
+  std::int64_t index = 0;              // in the video, from 0
+  ops::ImageSize size;                 // of the masks
+  std::vector<TrackedObject> objects;  // best first; every track at most once
+};
+
+/// A row of the video's result. `masks(frame)` reads the compressed run-length string of a frame, empty where the track
+/// has no mask.
+struct VideoTrack {
+  ScoredTrack scored;
+  std::function<std::string(std::int64_t frame)> mask;
+};
+
+/// Turns the detections of consecutive frames into tracks: assignment, scores, masks at the output size. What it keeps
+/// in memory does not grow with the video.
+class TrackAssembler {
+ public:
+  TrackAssembler(const AssemblyOptions& options, std::unique_ptr<tracking::Tracker> tracker);
+
+  /// Frame `item` of a detected batch.
+  FrameResult add(const Detection& detection, std::int64_t item, const ops::MaskSizes& sizes);
+  /// The result over all frames so far, in the order of the official code (class probability, best first).
+  void for_each_track(const std::function<void(const VideoTrack&)>& visit) const;
+
+  std::int64_t frames() const { return spool_ ? spool_->frames() : 0; }
+  /// Which query each track had in the last frame.
+  const std::vector<int>& assignment() const { return assignment_; }
+  const VideoScores& scores() const { return *scores_; }
+
+ private:
+  // What has been said about a track frame by frame.
+  struct Emitted {
+    double score_sum = 0;
+    int frames = 0, label = 0;
+  };
+  void start(const Detection& detection);
+  /// The tracks of the current frame that reach min_score and have a mask, best first, each once.
+  std::vector<ScoredTrack> list_tracks(const std::vector<ops::QueryMask>& masks) const;
+  int top_k() const { return options_.top_k > 0 ? options_.top_k : classes_; }
+
+  AssemblyOptions options_;
+  std::unique_ptr<tracking::Tracker> tracker_;
+  int classes_ = 0;
+  std::optional<VideoScores> scores_;
+  std::unique_ptr<MaskSpool> spool_;
+  std::vector<int> assignment_;
+  std::vector<Emitted> emitted_;
+};
+
+}  // namespace visage::pipeline

@@ -1,0 +1,66 @@
+#pragma once
+#include "visage/media/frame_source.h"
+#include "visage/model/model.h"
+#include "visage/pipeline/track_assembler.h"
+#include "visage/tracking/config.h"
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace visage::pipeline {
+
+enum class Plan { fast, plain };
+
+struct PipelineOptions {
+  Plan plan = Plan::fast;
+  Precision precision = Precision::f32;
+  int shortest_edge = 480;  // of the network input
+  int longest_edge = 1333;
+  int window = 1;  // frames detected together: more throughput on wide machines, more latency and memory
+  AssemblyOptions assembly;
+  TrackingConfig tracking;
+};
+
+/// A frame and what was found in it.
+struct TrackedFrame {
+  media::Frame frame;
+  FrameResult result;
+};
+
+/// Sees the detections of a frame before they are tracked (for caches of embeddings).
+using DetectionObserver = std::function<void(const Detection& batch, std::int64_t item)>;
+
+/// A video, frame by frame: resize, detect, track. All frames have one size.
+///
+///   VideoPipeline pipeline(model, {});
+///   while (auto frame = source->next())
+///     for (const TrackedFrame& done : pipeline.feed(std::move(*frame))) show(done);
+///   for (const TrackedFrame& done : pipeline.flush()) show(done);
+///   pipeline.for_each_track(write);
+class VideoPipeline {
+ public:
+  /// The model must outlive the pipeline. throws UsageError for impossible options.
+  VideoPipeline(const Model& model, const PipelineOptions& options);
+
+  /// Takes the next frame and returns the frames that are done: with window 1 always this one, with window N all N of
+  /// them at every N-th call. throws InputError if the size differs from the frames before.
+  [[nodiscard]] std::vector<TrackedFrame> feed(media::Frame frame);
+  /// The frames of an incomplete window.
+  [[nodiscard]] std::vector<TrackedFrame> flush();
+  /// The result of the whole video so far, after flush().
+  void for_each_track(const std::function<void(const VideoTrack&)>& visit) const { assembler_.for_each_track(visit); }
+
+  void observe_detections(DetectionObserver observer) { observer_ = std::move(observer); }
+  std::int64_t frames() const { return assembler_.frames(); }
+
+ private:
+  PipelineOptions options_;
+  std::unique_ptr<Detector> detector_;
+  TrackAssembler assembler_;
+  std::vector<media::Frame> waiting_;
+  media::Size size_;
+  DetectionObserver observer_;
+};
+
+}  // namespace visage::pipeline
