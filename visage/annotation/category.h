@@ -15,6 +15,6 @@ struct Category {
 using IdIndex = std::unordered_map<int64_t, size_t>;
 
 /// Whether a file came with ground truth; files of test splits have none.
-enum class GroundTruth { kMissing, kPresent };
+enum class GroundTruth { missing, present };
 
 }  // namespace visage::annotation

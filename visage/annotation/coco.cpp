@@ -29,10 +29,10 @@ class CocoReader {
          .handle = [this](const json& record, const std::string& where) { add_instance(record, where); }}};
     read_sections(source_, sections);
     for (const size_t needed : {0, 1}) {
-      check<InputError>(sections[needed].presence == Section::Presence::kList, "", source_.name, ": the list \"",
+      check<InputError>(sections[needed].presence == Section::Presence::list, "", source_.name, ": the list \"",
                         sections[needed].key, "\" is missing");
     }
-    if (sections[2].presence == Section::Presence::kList) data_.ground_truth = GroundTruth::kPresent;
+    if (sections[2].presence == Section::Presence::list) data_.ground_truth = GroundTruth::present;
     for (size_t i = 0; i < data_.instances.size(); ++i) check_references(data_.instances[i], places_[i]);
     check<InputError>(!data_.images.empty(), "", source_.name, ": \"images\" is empty");
     return std::move(data_);

@@ -32,7 +32,7 @@ struct ImageDataset {
   std::vector<CocoImage> images;
   std::vector<Category> categories;
   std::vector<CocoInstance> instances;
-  GroundTruth ground_truth = GroundTruth::kMissing;
+  GroundTruth ground_truth = GroundTruth::missing;
   std::vector<std::string> warnings;  // what was tolerated, with file and id
   IdIndex image_index, category_index;
 };

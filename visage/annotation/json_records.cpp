@@ -73,12 +73,12 @@ class RecordParser {
 
   void on_section(Event event, const json& parsed) {
     if (!section_) return;
-    check<InputError>(section_->presence == Section::Presence::kAbsent, "", source_.name, ": \"", section_->key,
+    check<InputError>(section_->presence == Section::Presence::absent, "", source_.name, ": \"", section_->key,
                       "\" appears twice");
     const bool null = event == Event::value && parsed.is_null();
     check<InputError>(null || event == Event::array_start, "", source_.name, ": \"", section_->key,
                       "\" must be a list");
-    section_->presence = null ? Section::Presence::kNull : Section::Presence::kList;
+    section_->presence = null ? Section::Presence::null : Section::Presence::list;
     handler_ = null ? nullptr : &section_->handle;
     index_ = 0;
   }

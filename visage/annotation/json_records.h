@@ -30,10 +30,10 @@ using RecordHandler = std::function<void(const nlohmann::json& record, const std
 
 /// A list under a key of the root object.
 struct Section {
-  enum class Presence { kAbsent, kNull, kList };
+  enum class Presence { absent, null, list };
   const char* key;
   RecordHandler handle;
-  Presence presence = Presence::kAbsent;
+  Presence presence = Presence::absent;
 };
 
 /// Reads an object of lists of objects; keys that are no section are skipped. Throws InputError for text that is no

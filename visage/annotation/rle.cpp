@@ -260,7 +260,7 @@ Overlap overlap(const Rle& a, const Rle& b) {
 
 double iou(const Rle& detection, const Rle& truth, Truth kind) {
   const Overlap shared = overlap(detection, truth);
-  const int64_t whole = kind == Truth::kCrowd ? area(detection) : shared.union_area;
+  const int64_t whole = kind == Truth::crowd ? area(detection) : shared.union_area;
   return ratio(static_cast<double>(shared.intersection_area), static_cast<double>(whole));
 }
 
@@ -272,7 +272,7 @@ double iou(const Box& detection, const Box& truth, Truth kind) {
   const double shared = width * height;
   const double detection_area = detection.width * detection.height;
   const double truth_area = truth.width * truth.height;
-  return ratio(shared, kind == Truth::kCrowd ? detection_area : detection_area + truth_area - shared);
+  return ratio(shared, kind == Truth::crowd ? detection_area : detection_area + truth_area - shared);
 }
 
 }  // namespace visage::annotation

@@ -83,11 +83,11 @@ struct Overlap {
 [[nodiscard]] Overlap overlap(const Rle& a, const Rle& b);
 
 /// What the ground truth of an IoU stands for. A crowd region is not punished for being larger than the detection.
-enum class Truth { kObject, kCrowd };
+enum class Truth { object, crowd };
 
 /// |D and G| / |D or G|, or |D and G| / |D| for a crowd; 0 when the intersection is empty.
-[[nodiscard]] double iou(const Rle& detection, const Rle& truth, Truth kind = Truth::kObject);
+[[nodiscard]] double iou(const Rle& detection, const Rle& truth, Truth kind = Truth::object);
 /// The same for boxes.
-[[nodiscard]] double iou(const Box& detection, const Box& truth, Truth kind = Truth::kObject);
+[[nodiscard]] double iou(const Box& detection, const Box& truth, Truth kind = Truth::object);
 
 }  // namespace visage::annotation

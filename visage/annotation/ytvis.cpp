@@ -29,10 +29,10 @@ class YtvisReader {
          .handle = [this](const json& record, const std::string& where) { add_draft(record, where); }}};
     read_sections(source_, sections);
     for (const size_t needed : {0, 1}) {
-      check<InputError>(sections[needed].presence == Section::Presence::kList, "", source_.name, ": the list \"",
+      check<InputError>(sections[needed].presence == Section::Presence::list, "", source_.name, ": the list \"",
                         sections[needed].key, "\" is missing");
     }
-    if (sections[2].presence == Section::Presence::kList) data_.ground_truth = GroundTruth::kPresent;
+    if (sections[2].presence == Section::Presence::list) data_.ground_truth = GroundTruth::present;
     for (Draft& draft : drafts_) data_.annotations.push_back(resolve(std::move(draft)));
     check<InputError>(!data_.videos.empty(), "", source_.name, ": \"videos\" is empty");
     return std::move(data_);

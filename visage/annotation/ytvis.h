@@ -31,7 +31,7 @@ struct VideoDataset {
   std::vector<Video> videos;
   std::vector<Category> categories;
   std::vector<TrackAnnotation> annotations;
-  GroundTruth ground_truth = GroundTruth::kMissing;
+  GroundTruth ground_truth = GroundTruth::missing;
   std::vector<std::string> warnings;  // what was tolerated, with file and id
   IdIndex video_index, category_index;
 };

@@ -67,7 +67,7 @@ class AnnotationFilesTest : public ::testing::Test {
 
 TEST_F(AnnotationFilesTest, EveryValueOfADataSetIsRead) {
   const VideoDataset data = parse_ytvis(kDataset, "set.json");
-  EXPECT_EQ(data.ground_truth, GroundTruth::kPresent);
+  EXPECT_EQ(data.ground_truth, GroundTruth::present);
   EXPECT_TRUE(data.warnings.empty());
   ASSERT_EQ(data.videos.size(), 2u);
   EXPECT_EQ(data.videos[data.video_index.at(2)].width, 4);

@@ -23,7 +23,7 @@ GroundTruth load(const std::string& kind, const std::string& file) {
   if (kind == "gt") return read_ytvis(path).ground_truth;
   if (kind == "coco") return read_coco(path).ground_truth;
   (void)read_results(path, read_ytvis(folder() + "valid_gt.json"));
-  return GroundTruth::kPresent;
+  return GroundTruth::present;
 }
 
 class MalformedGoldenTest : public ::testing::Test {
@@ -37,7 +37,7 @@ TEST_F(MalformedGoldenTest, EveryFileBehavesAsItsIndexSays) {
     const std::string file = entry["file"], kind = entry["kind"], must = entry["must"];
     SCOPED_TRACE(file + ": " + entry["what"].get<std::string>());
     std::string refusal;
-    GroundTruth truth = GroundTruth::kMissing;
+    GroundTruth truth = GroundTruth::missing;
     try {
       truth = load(kind, file);
     } catch (const InputError& error) {
@@ -47,7 +47,7 @@ TEST_F(MalformedGoldenTest, EveryFileBehavesAsItsIndexSays) {
       EXPECT_THAT(refusal, ::testing::HasSubstr(file)) << "accepted, or the message does not name the file";
     } else if (must == "accept" || must == "accept_no_gt") {
       EXPECT_EQ(refusal, "");
-      EXPECT_EQ(truth, must == "accept" ? GroundTruth::kPresent : GroundTruth::kMissing);
+      EXPECT_EQ(truth, must == "accept" ? GroundTruth::present : GroundTruth::missing);
     }
     EXPECT_THAT(refusal, ::testing::Not(::testing::HasSubstr("\n")));
     EXPECT_LT(refusal.size(), 600u);

@@ -138,7 +138,7 @@ TEST(RleGoldenTest, IousAgree) {
     const std::vector<Rle> dt = to_masks(item["size"], item["dt"]), gt = to_masks(item["size"], item["gt"]);
     for (size_t d = 0; d < dt.size(); ++d) {
       for (size_t g = 0; g < gt.size(); ++g) {
-        const Truth kind = item["iscrowd"][g] == 1 ? Truth::kCrowd : Truth::kObject;
+        const Truth kind = item["iscrowd"][g] == 1 ? Truth::crowd : Truth::object;
         EXPECT_NEAR(iou(dt[d], gt[g], kind), item["iou"][d][g].get<double>(), 1e-12) << d << ", " << g;
       }
     }
@@ -146,7 +146,7 @@ TEST(RleGoldenTest, IousAgree) {
   for (const json& item : document["box_iou"]) {
     for (size_t d = 0; d < item["dt"].size(); ++d) {
       for (size_t g = 0; g < item["gt"].size(); ++g) {
-        const Truth kind = item["iscrowd"][g] == 1 ? Truth::kCrowd : Truth::kObject;
+        const Truth kind = item["iscrowd"][g] == 1 ? Truth::crowd : Truth::object;
         EXPECT_NEAR(iou(to_box(item["dt"][d]), to_box(item["gt"][g]), kind), item["iou"][d][g].get<double>(), 1e-12);
       }
     }

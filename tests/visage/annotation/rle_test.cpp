@@ -108,7 +108,7 @@ TEST(RleTest, MasksOfDifferentSizesAreRefused) {
 TEST(RleTest, EmptyMasksHaveIouZero) {
   const Rle nothing = empty_rle(5, 5);
   EXPECT_EQ(iou(nothing, nothing), 0);
-  EXPECT_EQ(iou(nothing, nothing, Truth::kCrowd), 0);
+  EXPECT_EQ(iou(nothing, nothing, Truth::crowd), 0);
   EXPECT_EQ(area(nothing), 0);
   EXPECT_EQ(bounding_box(nothing), Box{});
 }
