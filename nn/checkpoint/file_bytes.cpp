@@ -74,9 +74,9 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-std::string printable(std::string_view text) {
+std::string escaped(std::string_view text) {
   constexpr char kDigits[] = "0123456789abcdef";
-  std::string result = "'";
+  std::string result;
   for (const char c : text.substr(0, kLongestPrinted)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x20 && byte < 0x7f) {
@@ -87,7 +87,15 @@ std::string printable(std::string_view text) {
       result += kDigits[byte & 15];
     }
   }
-  return result + (text.size() > kLongestPrinted ? "...'" : "'");
+  if (text.size() > kLongestPrinted) result += "...";
+  return result;
+}
+
+std::string printable(std::string_view text) {
+  std::string result = "'";
+  result += escaped(text);
+  result += "'";
+  return result;
 }
 
 std::int64_t checked_numel(const Dims& size, std::size_t element_size) {

@@ -32,7 +32,9 @@ std::uint64_t little_endian(const std::uint8_t* data, int bytes);
 
 bool is_utf8(std::string_view text);
 
-/// A name out of a file made fit for a message: quoted, control characters and invalid bytes as \xNN, shortened.
+/// A name out of a file made fit for a message or a terminal: control characters and other bytes as \xNN, shortened.
+std::string escaped(std::string_view text);
+/// The same in quotes.
 std::string printable(std::string_view text);
 
 /// Product of the sizes, or -1 when one is negative or `count * element_size` does not fit 63 bits.

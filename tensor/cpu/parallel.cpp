@@ -2,9 +2,26 @@
 
 #include <algorithm>
 #include <exception>
+#ifdef _OPENMP
 #include <omp.h>
+#endif
 
 namespace visage::cpu {
+
+#ifndef _OPENMP  // a compiler without it runs everything on one thread
+
+int num_threads() { return 1; }
+void set_num_threads(int) {}
+
+namespace detail {
+
+void run(std::int64_t count, std::int64_t, Body body, void* context) {
+  if (count > 0) body(context, 0, count);
+}
+
+}  // namespace detail
+
+#else
 
 int num_threads() { return omp_get_max_threads(); }
 void set_num_threads(int count) { omp_set_num_threads(std::max(count, 1)); }
@@ -32,4 +49,7 @@ void run(std::int64_t count, std::int64_t grain, Body body, void* context) {
 }
 
 }  // namespace detail
+
+#endif
+
 }  // namespace visage::cpu

@@ -1,0 +1,27 @@
+#pragma once
+#include "nn/checkpoint/checkpoint.h"
+
+#include <iosfwd>
+#include <map>
+#include <span>
+#include <string>
+
+namespace visage::cli {
+
+struct ConvertOptions {
+  std::string input;
+  std::string output;  // .safetensors or .pth
+};
+
+/// `visage convert IN OUT`: rewrites a weight file of any format that can be read, dtypes and values unchanged.
+/// throws UsageError for another ending of OUT, InputError or CheckpointError.
+void convert(const ConvertOptions& options, std::ostream& out);
+
+/// throws UsageError unless `file` ends in .safetensors or .pth.
+void check_weight_name(const std::string& file);
+
+/// Saves in the format that the file's name asks for; .pth holds no metadata. throws UsageError or InputError.
+void save_weights(const std::string& file, std::span<const nn::NamedTensor> tensors,
+                  const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace visage::cli

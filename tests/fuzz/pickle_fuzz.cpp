@@ -1,0 +1,7 @@
+// Pickles of numpy arrays and legacy .pth files.
+#include "nn/checkpoint/pickle_files.h"
+#include "tests/fuzz/checkpoint_fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return visage::fuzz::read_weights(data, size, visage::nn::parse_pickle_file);
+}
