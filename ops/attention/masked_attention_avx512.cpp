@@ -42,6 +42,14 @@ VISAGE_AVX512 inline __m512 load(const View& x, std::int64_t at) {
   return x.dtype == DType::f32 ? _mm512_loadu_ps(x.as<float>() + at) : avx512::load_bf16(x.as<BFloat16>() + at);
 }
 
+// Asks for the row that lies one tile later. The address is computed as a number, since it may lie past the end, where
+// a prefetch does nothing.
+inline void prefetch_next(const View& x, std::int64_t at) {
+  const auto offset = (at + kTile * x.stride[1]) * static_cast<std::int64_t>(size_of(x.dtype));
+  const auto address = reinterpret_cast<std::uintptr_t>(x.data) + static_cast<std::uintptr_t>(offset);
+  _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T1);
+}
+
 // Keys [first, first + kTile) of one head as [word][dim][64] and their values as [key][dim]; missing ones are 0.
 template <int V>
 VISAGE_AVX512 void pack_tile(const MaskedAttentionArgs& args, std::int64_t n, std::int64_t channel, std::int64_t first,
@@ -54,9 +62,12 @@ VISAGE_AVX512 void pack_tile(const MaskedAttentionArgs& args, std::int64_t n, st
     for (int v = 0; v < V; ++v) {
       __m512 value = _mm512_setzero_ps();
       if (t < count) {
-        const std::int64_t key = first + t, at = channel + v * kLanes;
-        _mm512_store_ps(row + v * kLanes, load(args.k, n * args.k.stride[0] + key * args.k.stride[1] + at));
-        value = load(args.v, n * args.v.stride[0] + key * args.v.stride[1] + at);
+        const std::int64_t key = n * args.k.stride[0] + (first + t) * args.k.stride[1] + channel + v * kLanes;
+        const std::int64_t val = n * args.v.stride[0] + (first + t) * args.v.stride[1] + channel + v * kLanes;
+        prefetch_next(args.k, key);
+        prefetch_next(args.v, val);
+        _mm512_store_ps(row + v * kLanes, load(args.k, key));
+        value = load(args.v, val);
       }
       _mm512_store_ps(values + t * kDim + v * kLanes, value);
     }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 namespace visage::ops {
@@ -20,6 +21,69 @@ void read_row(const View& x, std::int64_t n, std::int64_t row, std::int64_t firs
     std::copy_n(x.as<float>() + at, count, to);
   else
     std::transform(x.as<BFloat16>() + at, x.as<BFloat16>() + at + count, to, [](BFloat16 e) { return float(e); });
+}
+
+using Vec = float __attribute__((vector_size(32)));
+constexpr int kLanes = 8;
+
+Vec load(const float* from) {
+  Vec x;
+  std::memcpy(&x, from, sizeof x);
+  return x;
+}
+void store(float* to, const Vec& x) { std::memcpy(to, &x, sizeof x); }
+
+// Both by lanes, which a compiler may not do for floats on its own.
+float highest(const float* s) {
+  Vec lanes = load(s);
+  for (int t = kLanes; t < kTile; t += kLanes) {
+    const Vec x = load(s + t);
+    lanes = lanes > x ? lanes : x;
+  }
+  float result = lanes[0];
+  for (int lane = 1; lane < kLanes; ++lane) result = std::max(result, lanes[lane]);
+  return result;
+}
+float sum_of(const float* s) {
+  Vec lanes{};
+  for (int t = 0; t < kTile; t += kLanes) lanes += load(s + t);
+  float result = 0;
+  for (int lane = 0; lane < kLanes; ++lane) result += lanes[lane];
+  return result;
+}
+
+// s[0, kTile) += q . keys; keys [dim][kTile].
+void add_products(const float* q, const float* keys, std::int64_t dim, float* s) {
+  constexpr int kVecs = kTile / kLanes;
+  Vec sum[kVecs];
+  for (int v = 0; v < kVecs; ++v) sum[v] = load(s + v * kLanes);
+  for (std::int64_t d = 0; d < dim; ++d)
+    for (int v = 0; v < kVecs; ++v) sum[v] += q[d] * load(keys + d * kTile + v * kLanes);
+  for (int v = 0; v < kVecs; ++v) store(s + v * kLanes, sum[v]);
+}
+
+// out[0, kVecs * kLanes) = keep * out + p . values; two sums hide the latency of the additions.
+template <int kVecs>
+void add_values(const float* p, const float* values, std::int64_t dim, float keep, float* out) {
+  Vec even[kVecs], odd[kVecs];
+  for (int v = 0; v < kVecs; ++v) even[v] = keep * load(out + v * kLanes);
+  for (int v = 0; v < kVecs; ++v) odd[v] = Vec{};
+  for (std::int64_t t = 0; t < kTile; t += 2)
+    for (int v = 0; v < kVecs; ++v) {
+      even[v] += p[t] * load(values + t * dim + v * kLanes);
+      odd[v] += p[t + 1] * load(values + (t + 1) * dim + v * kLanes);
+    }
+  for (int v = 0; v < kVecs; ++v) store(out + v * kLanes, even[v] + odd[v]);
+}
+
+void add_values(const float* p, const float* values, std::int64_t dim, float keep, float* out) {
+  std::int64_t d = 0;
+  for (; d + 4 * kLanes <= dim; d += 4 * kLanes) add_values<4>(p, values + d, dim, keep, out + d);
+  for (; d + kLanes <= dim; d += kLanes) add_values<1>(p, values + d, dim, keep, out + d);
+  for (; d < dim; ++d) {
+    out[d] *= keep;
+    for (std::int64_t t = 0; t < kTile; ++t) out[d] += p[t] * values[t * dim + d];
+  }
 }
 
 // One head of one image; the running maximum and sum of every query make the softmax a single pass over the keys
@@ -79,11 +143,7 @@ struct Head {
       for (std::int64_t t = 0, key = word * kTile; t < kTile && key < keys; ++t, ++key)
         s[t] = (y[key / width] + x[key % width]) * args.scale * kLog2E;
     }
-    for (std::int64_t d = 0; d < dim; ++d) {
-      const float factor = q[i * dim + d];
-      const float* k = k_tile.data() + d * kTile;
-      for (std::int64_t t = 0; t < kTile; ++t) s[t] += factor * k[t];
-    }
+    add_products(q.data() + i * dim, k_tile.data(), dim, s);
   }
 
   void add_tile(std::int64_t word, std::int64_t i) {
@@ -91,20 +151,14 @@ struct Head {
     if (!seen) return;
     float s[kTile];
     score(word, i, s);
-    float peak = top[i];
-    for (std::int64_t t = 0; t < kTile; ++t) s[t] = seen >> t & 1 ? s[t] : kLowest;
-    for (std::int64_t t = 0; t < kTile; ++t) peak = std::max(peak, s[t]);
+    if (~seen)
+      for (std::int64_t t = 0; t < kTile; ++t) s[t] = seen >> t & 1 ? s[t] : kLowest;
+    const float peak = std::max(top[i], highest(s));
     const float keep = exp2_nonpositive(top[i] - peak);
     top[i] = peak;
     for (std::int64_t t = 0; t < kTile; ++t) s[t] = exp2_nonpositive(s[t] - peak);
-    float* o = out.data() + i * dim;
-    for (std::int64_t d = 0; d < dim; ++d) o[d] *= keep;
-    sum[i] *= keep;
-    for (std::int64_t t = 0; t < kTile; ++t) {
-      const float p = seen >> t & 1 ? s[t] : 0.f;
-      sum[i] += p;
-      for (std::int64_t d = 0; d < dim; ++d) o[d] += p * v_tile[t * dim + d];
-    }
+    sum[i] = keep * sum[i] + sum_of(s);
+    add_values(s, v_tile.data(), dim, keep, out.data() + i * dim);
   }
 
   void run() {
