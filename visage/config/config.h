@@ -1,0 +1,60 @@
+#pragma once
+#include "visage/model/config.h"
+#include "visage/tracking/config.h"
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace visage {
+
+/// When the class scores of a track are known.
+enum class ScoreMode {
+  video,   // after the last frame, from the mean logits of the whole video (the official results)
+  online,  // with every frame, from the frames so far
+};
+
+struct InferenceConfig {
+  int shortest_edge = 480;  // pixels; frames are resized so that the shorter side has this length ...
+  int longest_edge = 1333;  // ... unless the longer side would exceed this one
+  int window = 1;           // frames detected together
+  ScoreMode scores = ScoreMode::video;
+  int top_k = 0;           // (track, class) pairs reported a video; 0 = number of classes
+  double min_score = 0.3;  // tracks below are left out of overlays; results keep them
+};
+
+/// Everything a configuration file can say. The defaults are the official R50 model for YouTube-VIS 2019, but for the
+/// choices explained in docs/fidelity.md.
+struct Config {
+  std::vector<std::string> class_names;  // in the order of the class indices; empty = classes are called by number
+  ModelConfig model;
+  TrackingConfig tracking;
+  InferenceConfig inference;
+};
+
+}  // namespace visage
+
+namespace visage::config {
+
+/// Reads a TOML file over the defaults, applies the overrides in order and checks how the values fit together. An empty
+/// path stands for the defaults.
+/// throws UsageError, one line, `file:line:column: what; what is allowed`: for a file that cannot be read, bad syntax,
+/// an unknown key (with the nearest valid name), a wrong type, a value out of range or values that do not fit.
+[[nodiscard]] Config load_config(const std::string& path, std::span<const std::string> overrides = {});
+
+/// Applies "tracking.alpha=0.5". The value is written as in TOML; the quotes of a single word may be left out. Checks
+/// the key and its own range only, so that several overrides can be applied in any order; check_config() does the rest.
+/// throws UsageError.
+void apply_override(Config& config, std::string_view assignment);
+
+/// throws UsageError if values do not fit together.
+void check_config(const Config& config);
+
+/// Every key with its meaning, its range and its default, as a TOML file that load_config() reads as the defaults.
+[[nodiscard]] std::string describe();
+
+/// The configuration as TOML; load_config() reads back the same values.
+[[nodiscard]] std::string to_toml(const Config& config);
+
+}  // namespace visage::config
