@@ -1,5 +1,6 @@
 #pragma once
 #include "visage/model/config.h"
+#include "visage/pipeline/score_mode.h"
 #include "visage/tracking/config.h"
 
 #include <span>
@@ -9,19 +10,13 @@
 
 namespace visage {
 
-/// When the class scores of a track are known.
-enum class ScoreMode {
-  video,   // after the last frame, from the mean logits of the whole video (the official results)
-  online,  // with every frame, from the frames so far
-};
-
 struct InferenceConfig {
   int shortest_edge = 480;  // pixels; frames are resized so that the shorter side has this length ...
   int longest_edge = 1333;  // ... unless the longer side would exceed this one
   int window = 1;           // frames detected together
-  ScoreMode scores = ScoreMode::video;
+  pipeline::ScoreMode scores = pipeline::ScoreMode::video;
   int top_k = 0;           // (track, class) pairs reported a video; 0 = number of classes
-  double min_score = 0.3;  // tracks below are left out of overlays; results keep them
+  double min_score = 0.3;  // least score of what a frame lists and shows; the result of the video has no threshold
 };
 
 /// Everything a configuration file can say. The defaults are the official R50 model for YouTube-VIS 2019, but for the

@@ -58,13 +58,13 @@ void visit_inference_keys(C& inference, Visitor&& visit) {
         "Frames detected together; more need more memory and delay the output. Results do not depend on it.");
   visit(
       "inference.scores", inference.scores,
-      Choice<ScoreMode>{{{ScoreMode::video, "video"}, {ScoreMode::online, "online"}}},
+      Choice<pipeline::ScoreMode>{{{pipeline::ScoreMode::video, "video"}, {pipeline::ScoreMode::online, "online"}}},
       "\"video\": classes and scores from the whole video, at its end. \"online\": from the frames so far, with every "
       "frame.");
   visit("inference.top_k", inference.top_k, IntegerRange{0, 1000000},
         "Pairs of track and class reported for a video; 0 means as many as there are classes.");
   visit("inference.min_score", inference.min_score, NumberRange{0, 1},
-        "Tracks with a lower score are left out of overlays. Results keep them.");
+        "Least score of the tracks listed and drawn in a frame. The result of the video has no threshold.");
 }
 
 /// Calls visit(path, field, rule, meaning) for every key, those of a section together and in the order of a file.

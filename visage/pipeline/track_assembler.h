@@ -2,6 +2,7 @@
 #include "ops/mask_output/mask_output.h"
 #include "visage/model/model.h"
 #include "visage/pipeline/mask_spool.h"
+#include "visage/pipeline/score_mode.h"
 #include "visage/pipeline/video_scores.h"
 #include "visage/tracking/tracker.h"
 
@@ -12,12 +13,6 @@
 #include <vector>
 
 namespace visage::pipeline {
-
-/// When the class and score of a track are settled.
-enum class ScoreMode {
-  video,   // after the last frame, over all frames: the official protocol
-  online,  // at each frame, over the frames up to it: nothing is ever revised
-};
 
 struct AssemblyOptions {
   ScoreMode scores = ScoreMode::video;

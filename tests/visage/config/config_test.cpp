@@ -87,7 +87,7 @@ min_score = 0.125
   EXPECT_EQ(config.model.detector.hidden, 64);
   EXPECT_EQ(config.tracking.alpha, 0.0);
   EXPECT_EQ(config.tracking.weighting, MemoryWeighting::release);
-  EXPECT_EQ(config.inference.scores, ScoreMode::online);
+  EXPECT_EQ(config.inference.scores, pipeline::ScoreMode::online);
   EXPECT_EQ(config.inference.min_score, 0.125);
   // What is not mentioned keeps its default.
   EXPECT_EQ(config.tracking.window, 5);
@@ -161,7 +161,7 @@ TEST(ConfigOverride, SetsOneKey) {
   apply_override(config, "class_names=[\"cat\", \"dog\"]");
   EXPECT_EQ(config.tracking.alpha, 0.5);
   EXPECT_EQ(config.tracking.weighting, MemoryWeighting::release);
-  EXPECT_EQ(config.inference.scores, ScoreMode::online);
+  EXPECT_EQ(config.inference.scores, pipeline::ScoreMode::online);
   EXPECT_EQ(config.model.detector.num_classes, 2);
   EXPECT_EQ(config.class_names, (std::vector<std::string>{"cat", "dog"}));
 }
@@ -191,7 +191,7 @@ TEST_F(ConfigRead, ReadsBackWhatItWrites) {
   config.class_names = {"plain", "with \"quotes\"", "back\\slash", "tab\tnew\nline", "\x7f", "größe"};
   config.model.detector.num_classes = 6;
   config.tracking = {.alpha = 0.1, .window = 7, .weighting = MemoryWeighting::release};
-  config.inference.scores = ScoreMode::online;
+  config.inference.scores = pipeline::ScoreMode::online;
   config.inference.min_score = 1e-7;
   const Config again = load(to_toml(config));
   EXPECT_EQ(again.class_names, config.class_names);
