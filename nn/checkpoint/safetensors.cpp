@@ -13,9 +13,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kPrefix = 8;                              // bytes of the header length
-constexpr std::size_t kLongestHeader = std::size_t{100} << 20;  // the reference implementation's limit
-constexpr int kDeepestHeader = 3;                               // {"name": {"shape": [..]}}
+constexpr std::size_t kPrefix = 8;                             // bytes of the header length
+constexpr std::size_t kLongestHeader = std::size_t{32} << 20;  // 200,000 tensors; bounds the memory of the parse
+constexpr int kDeepestHeader = 3;                              // {"name": {"shape": [..]}}
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kRemedy = "; download or convert the file again";
 
@@ -28,7 +28,9 @@ constexpr DTypeName kDTypes[] = {{"F32", DType::f32}, {"F16", DType::f16},     {
                                  {"U8", DType::u8},   {"BOOL", DType::boolean}};
 
 struct Placed {
-  NamedTensor tensor;
+  std::string name;
+  DType dtype;
+  Dims size;
   std::uint64_t begin, end;
 };
 
@@ -99,8 +101,7 @@ Placed parse_tensor(const FileBytes& file, const std::string& name, const Json& 
   const std::int64_t numel = checked_numel(size, size_of(dtype));
   if (numel < 0 || static_cast<std::uint64_t>(numel) * size_of(dtype) != end - begin)
     refuse(file, name, "its shape and dtype do not fit its " + std::to_string(end - begin) + " bytes");
-  auto storage = storage_of(file, data_begin + begin, end - begin, size_of(dtype));
-  return {{name, Tensor::from_storage(std::move(storage), 0, size, contiguous_strides(size), dtype)}, begin, end};
+  return {name, dtype, size, begin, end};
 }
 
 void parse_metadata(const FileBytes& file, const Json& entry, Checkpoint& result) {
@@ -117,7 +118,7 @@ void check_tiling(const FileBytes& file, const std::vector<Placed>& placed, std:
   std::uint64_t expected = 0;
   for (const Placed& one : placed) {
     if (one.begin != expected)
-      refuse(file, one.tensor.name, one.begin < expected ? "overlaps another tensor" : "follows a gap");
+      refuse(file, one.name, one.begin < expected ? "overlaps another tensor" : "follows a gap");
     expected = one.end;
   }
   const std::uint64_t extra = file.size - data_begin - expected;
@@ -201,7 +202,11 @@ Checkpoint parse_safetensors(const FileBytes& file) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
   check_tiling(file, placed, data_begin);
-  for (Placed& one : placed) result.tensors.push_back(std::move(one.tensor));
+  for (const Placed& one : placed) {
+    auto storage = storage_of(file, data_begin + one.begin, one.end - one.begin, size_of(one.dtype));
+    result.tensors.push_back(
+        {one.name, Tensor::from_storage(std::move(storage), 0, one.size, contiguous_strides(one.size), one.dtype)});
+  }
   return result;
 }
 

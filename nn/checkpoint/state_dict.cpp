@@ -14,6 +14,7 @@ using pickle::Value;
 
 constexpr int kDeepest = 8;                   // nested dictionaries
 constexpr std::size_t kMostVisits = 1 << 20;  // a shared dictionary may be reached along many paths
+constexpr std::size_t kLongestName = 512;
 // An expanded (stride 0) tensor is larger than its storage; beyond this it is an attack on whoever copies it.
 constexpr std::int64_t kLargestExpanded = std::int64_t{1} << 28;
 constexpr const char* kRemedy = "; download or save the file again";
@@ -71,6 +72,9 @@ class Extractor {
       if (const auto* real = std::get_if<double>(&value)) text << *real;
       if (const auto* boolean = std::get_if<bool>(&value)) text << (*boolean ? "true" : "false");
       if (const auto* string = std::get_if<pickle::Text>(&value)) text << string->value;
+      // One long text may be the value of every key; what a real file repeats is short.
+      metadata_bytes_ += name->value.size() + text.str().size();
+      if (metadata_bytes_ > file_.size) return;
       if (!text.str().empty()) result_.metadata[std::string(name->value)] = text.str();
     }
   }
@@ -83,6 +87,7 @@ class Extractor {
       const auto* text = std::get_if<pickle::Text>(&key);
       if (!text) continue;
       const std::string name = prefix + std::string(text->value);
+      if (name.size() > kLongestName) refuse(name, "its name is too long");
       if (const auto* inner = std::get_if<Dict*>(&value)) add_tensors(**inner, name + ".", depth + 1);
       if (const auto* tensor = std::get_if<pickle::TensorRef*>(&value)) add(name, tensor_of(name, **tensor));
       if (const auto* array = std::get_if<pickle::Array*>(&value)) add(name, array_of(name, **array));
@@ -139,13 +144,16 @@ class Extractor {
     if (numel < 0 || static_cast<std::uint64_t>(numel) * width != array.bytes.size())
       refuse(name, "its shape and dtype do not fit its " + std::to_string(array.bytes.size()) + " bytes");
     auto& storage = arrays_[&array];
-    if (!storage) storage = bytes_of(array, width);
+    if (!storage) storage = bytes_of(name, array, width);
     return Tensor::from_storage(storage, 0, size,
                                 numel && array.fortran ? fortran_strides(size) : contiguous_strides(size), dtype);
   }
 
   /// A window on the file where it can be one, otherwise a copy in native byte order.
-  std::shared_ptr<Storage> bytes_of(const pickle::Array& array, std::size_t width) const {
+  std::shared_ptr<Storage> bytes_of(const std::string& name, const pickle::Array& array, std::size_t width) {
+    // Every array of a real file has its own bytes; a hostile one may give the same bytes to any number of them.
+    array_bytes_ += array.bytes.size();
+    if (array_bytes_ / 2 > file_.size) refuse(name, "shares its bytes with too many others");
     const auto begin = reinterpret_cast<std::uintptr_t>(array.bytes.data());
     const auto start = reinterpret_cast<std::uintptr_t>(file_.data);
     const bool swap = array.dtype->big_endian && width > 1;
@@ -172,7 +180,7 @@ class Extractor {
   const StorageLoader& load_storage_;
   Checkpoint result_;
   std::unordered_set<std::string> names_;
-  std::size_t visits_ = 0;
+  std::size_t visits_ = 0, metadata_bytes_ = 0, array_bytes_ = 0;
   std::unordered_map<std::string_view, std::shared_ptr<Storage>> storages_;
   std::unordered_map<const pickle::Array*, std::shared_ptr<Storage>> arrays_;
 };

@@ -57,6 +57,19 @@ ZipArchive::ZipArchive(const FileBytes& file) : file_(file) {
   records_.reserve(directory.count);
   std::size_t at = directory.begin;
   for (std::uint64_t i = 0; i < directory.count; ++i) at = read_entry(at, directory.begin + directory.size);
+  check_overlaps();
+}
+
+// Records that share bytes let a small file hold any amount of data.
+void ZipArchive::check_overlaps() const {
+  std::vector<const ZipRecord*> order;
+  for (const ZipRecord& record : records_) order.push_back(&record);
+  std::sort(order.begin(), order.end(), [](const ZipRecord* a, const ZipRecord* b) {
+    return std::pair(a->begin, a->size) < std::pair(b->begin, b->size);
+  });
+  for (std::size_t i = 1; i < order.size(); ++i)
+    check<CheckpointError>(order[i - 1]->begin + order[i - 1]->size <= order[i]->begin, "", file_.path, ": record ",
+                           printable(order[i]->name), " overlaps another one", kRemedy);
 }
 
 const ZipRecord* ZipArchive::find(std::string_view name) const {

@@ -36,6 +36,7 @@ class ZipArchive {
   Directory find_directory() const;
   Directory read_zip64(std::size_t end_record) const;
   std::size_t read_entry(std::size_t at, std::size_t end);
+  void check_overlaps() const;
   std::size_t data_begin(std::string_view name, std::uint64_t local_header, std::uint64_t size) const;
 
   FileBytes file_;

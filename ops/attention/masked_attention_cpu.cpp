@@ -1,5 +1,5 @@
 #include "ops/attention/masked_attention_kernels.h"
-#include "ops/simd/exp2.h"
+#include "ops/simd/vec8.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
 
@@ -23,63 +23,56 @@ void read_row(const View& x, std::int64_t n, std::int64_t row, std::int64_t firs
     std::transform(x.as<BFloat16>() + at, x.as<BFloat16>() + at + count, to, [](BFloat16 e) { return float(e); });
 }
 
-using Vec = float __attribute__((vector_size(32)));
-constexpr int kLanes = 8;
-
-Vec load(const float* from) {
-  Vec x;
-  std::memcpy(&x, from, sizeof x);
-  return x;
-}
-void store(float* to, const Vec& x) { std::memcpy(to, &x, sizeof x); }
-
-// Both by lanes, which a compiler may not do for floats on its own.
 float highest(const float* s) {
-  Vec lanes = load(s);
-  for (int t = kLanes; t < kTile; t += kLanes) {
-    const Vec x = load(s + t);
+  Vec8 lanes = load8(s);
+  for (int t = kVec8; t < kTile; t += kVec8) {
+    const Vec8 x = load8(s + t);
     lanes = lanes > x ? lanes : x;
   }
   float result = lanes[0];
-  for (int lane = 1; lane < kLanes; ++lane) result = std::max(result, lanes[lane]);
+  for (int lane = 1; lane < kVec8; ++lane) result = std::max(result, lanes[lane]);
   return result;
 }
-float sum_of(const float* s) {
-  Vec lanes{};
-  for (int t = 0; t < kTile; t += kLanes) lanes += load(s + t);
-  float result = 0;
-  for (int lane = 0; lane < kLanes; ++lane) result += lanes[lane];
-  return result;
+
+// s becomes 2^(s - shift); returns the sum.
+float exponentiate(float shift, float* s) {
+  Vec8 total{};
+  for (int t = 0; t < kTile; t += kVec8) {
+    const Vec8 e = exp2_nonpositive(load8(s + t) - shift);
+    total += e;
+    store8(s + t, e);
+  }
+  return sum8(total);
 }
 
 // s[0, kTile) += q . keys; keys [dim][kTile].
 void add_products(const float* q, const float* keys, std::int64_t dim, float* s) {
-  constexpr int kVecs = kTile / kLanes;
-  Vec sum[kVecs];
-  for (int v = 0; v < kVecs; ++v) sum[v] = load(s + v * kLanes);
+  constexpr int kVecs = kTile / kVec8;
+  Vec8 sum[kVecs];
+  for (int v = 0; v < kVecs; ++v) sum[v] = load8(s + v * kVec8);
   for (std::int64_t d = 0; d < dim; ++d)
-    for (int v = 0; v < kVecs; ++v) sum[v] += q[d] * load(keys + d * kTile + v * kLanes);
-  for (int v = 0; v < kVecs; ++v) store(s + v * kLanes, sum[v]);
+    for (int v = 0; v < kVecs; ++v) sum[v] += q[d] * load8(keys + d * kTile + v * kVec8);
+  for (int v = 0; v < kVecs; ++v) store8(s + v * kVec8, sum[v]);
 }
 
-// out[0, kVecs * kLanes) = keep * out + p . values; two sums hide the latency of the additions.
+// out[0, kVecs * kVec8) = keep * out + p . values; two sums hide the latency of the additions.
 template <int kVecs>
 void add_values(const float* p, const float* values, std::int64_t dim, float keep, float* out) {
-  Vec even[kVecs], odd[kVecs];
-  for (int v = 0; v < kVecs; ++v) even[v] = keep * load(out + v * kLanes);
-  for (int v = 0; v < kVecs; ++v) odd[v] = Vec{};
+  Vec8 even[kVecs], odd[kVecs];
+  for (int v = 0; v < kVecs; ++v) even[v] = keep * load8(out + v * kVec8);
+  for (int v = 0; v < kVecs; ++v) odd[v] = Vec8{};
   for (std::int64_t t = 0; t < kTile; t += 2)
     for (int v = 0; v < kVecs; ++v) {
-      even[v] += p[t] * load(values + t * dim + v * kLanes);
-      odd[v] += p[t + 1] * load(values + (t + 1) * dim + v * kLanes);
+      even[v] += p[t] * load8(values + t * dim + v * kVec8);
+      odd[v] += p[t + 1] * load8(values + (t + 1) * dim + v * kVec8);
     }
-  for (int v = 0; v < kVecs; ++v) store(out + v * kLanes, even[v] + odd[v]);
+  for (int v = 0; v < kVecs; ++v) store8(out + v * kVec8, even[v] + odd[v]);
 }
 
 void add_values(const float* p, const float* values, std::int64_t dim, float keep, float* out) {
   std::int64_t d = 0;
-  for (; d + 4 * kLanes <= dim; d += 4 * kLanes) add_values<4>(p, values + d, dim, keep, out + d);
-  for (; d + kLanes <= dim; d += kLanes) add_values<1>(p, values + d, dim, keep, out + d);
+  for (; d + 4 * kVec8 <= dim; d += 4 * kVec8) add_values<4>(p, values + d, dim, keep, out + d);
+  for (; d + kVec8 <= dim; d += kVec8) add_values<1>(p, values + d, dim, keep, out + d);
   for (; d < dim; ++d) {
     out[d] *= keep;
     for (std::int64_t t = 0; t < kTile; ++t) out[d] += p[t] * values[t * dim + d];
@@ -154,10 +147,9 @@ struct Head {
     if (~seen)
       for (std::int64_t t = 0; t < kTile; ++t) s[t] = seen >> t & 1 ? s[t] : kLowest;
     const float peak = std::max(top[i], highest(s));
-    const float keep = exp2_nonpositive(top[i] - peak);
+    const float keep = std::exp2(top[i] - peak);
     top[i] = peak;
-    for (std::int64_t t = 0; t < kTile; ++t) s[t] = exp2_nonpositive(s[t] - peak);
-    sum[i] = keep * sum[i] + sum_of(s);
+    sum[i] = keep * sum[i] + exponentiate(peak, s);
     add_values(s, v_tile.data(), dim, keep, out.data() + i * dim);
   }
 

@@ -1,8 +1,8 @@
 #include "ops/attention/sigmoid_threshold.h"
 #include "ops/mask_output/mask_output_kernels.h"
 #include "ops/resize/bilinear.h"
-#include "ops/simd/exp2.h"
 #include "ops/simd/pack_bits.h"
+#include "ops/simd/vec8.h"
 #include "tensor/cpu/parallel.h"
 
 #include <algorithm>
@@ -30,23 +30,22 @@ void positive_bits(const float* x, std::int64_t count, std::uint64_t* words, std
 
 void quality(const float* x, std::int64_t count, double* sum, std::int64_t* above) {
   constexpr float kLog2E = 1.44269504f;
-  float total[kMaskBlock] = {};
-  std::int32_t number[kMaskBlock] = {};
-  for (std::int64_t i = 0; i < count; i += kMaskBlock) {
-    const std::int64_t left = std::min<std::int64_t>(kMaskBlock, count - i);
-    float values[kMaskBlock] = {};
-    for (std::int64_t j = 0; j < left; ++j) values[j] = x[i + j];
-    for (int j = 0; j < kMaskBlock; ++j) {
-      const bool is_above = values[j] >= kLeastAboveHalf;
-      const float sigmoid = 1 / (1 + exp2_nonpositive(is_above ? -kLog2E * values[j] : 0.f));
-      total[j] += is_above ? sigmoid : 0.f;
-      number[j] += is_above;
-    }
-  }
-  for (int j = 0; j < kMaskBlock; ++j) {
-    *sum += static_cast<double>(total[j]);
-    *above += number[j];
-  }
+  Vec8 total{};
+  Mask8 number{};
+  const auto add = [&](const Vec8& value) {
+    const Mask8 is_above = value >= kLeastAboveHalf;
+    const Vec8 t = -kLog2E * value;
+    const Vec8 sigmoid = 1.f / (1.f + exp2_nonpositive(t < 0.f ? t : Vec8{}));
+    total += is_above ? sigmoid : Vec8{};
+    number -= is_above;
+  };
+  std::int64_t i = 0;
+  for (; i + kVec8 <= count; i += kVec8) add(load8(x + i));
+  float rest[kVec8] = {};
+  std::copy(x + i, x + count, rest);
+  add(load8(rest));
+  *sum += static_cast<double>(sum8(total));
+  for (int lane = 0; lane < kVec8; ++lane) *above += number[lane];
 }
 
 /// Taps of `used` output pixels of a resizing in -> full (a crop keeps the first ones), and which outputs an input

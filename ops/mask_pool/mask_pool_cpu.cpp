@@ -1,4 +1,5 @@
 #include "ops/mask_pool/mask_pool_kernels.h"
+#include "ops/simd/vec8.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
 
@@ -9,11 +10,9 @@
 namespace visage::ops {
 namespace {
 
-using Vec = float __attribute__((vector_size(32)));
-constexpr int kLanes = 8;
-constexpr int kVecs = 8;                // accumulators in registers
-constexpr int kBlock = kLanes * kVecs;  // channels summed together
-constexpr int kTile = 64;               // pixels of one mask word; with kBlock channels a quarter of the L1 cache
+constexpr int kVecs = 8;               // accumulators in registers
+constexpr int kBlock = kVec8 * kVecs;  // channels summed together
+constexpr int kTile = 64;              // pixels of one mask word; with kBlock channels a quarter of the L1 cache
 
 // Pixels [first, first + kTile) and channels [channel, channel + kBlock) as f32, without the gaps of the source.
 template <class T>
@@ -27,11 +26,11 @@ void load_tile(const View& x, std::int64_t n, std::int64_t first, std::int64_t c
 }
 
 // sum += the tile's rows whose bit is set.
-void add_rows(const Vec* tile, std::uint64_t word, Vec* sum) {
-  Vec total[kVecs];
+void add_rows(const Vec8* tile, std::uint64_t word, Vec8* sum) {
+  Vec8 total[kVecs];
   for (int v = 0; v < kVecs; ++v) total[v] = sum[v];
   for (; word; word &= word - 1) {
-    const Vec* row = tile + std::countr_zero(word) * kVecs;
+    const Vec8* row = tile + std::countr_zero(word) * kVecs;
     for (int v = 0; v < kVecs; ++v) total[v] += row[v];
   }
   for (int v = 0; v < kVecs; ++v) sum[v] = total[v];
@@ -39,7 +38,7 @@ void add_rows(const Vec* tile, std::uint64_t word, Vec* sum) {
 
 void pool_block(const MaskPoolArgs& args, std::int64_t n, std::int64_t channel) {
   const std::int64_t queries = args.bits.size[1], words = args.bits.size[2], channels = args.features.size[2];
-  std::vector<Vec> tile(kTile * kVecs, Vec{}), sum(queries * kVecs, Vec{});
+  std::vector<Vec8> tile(kTile * kVecs, Vec8{}), sum(queries * kVecs, Vec8{});
   const std::uint64_t* bits = args.bits.as<std::uint64_t>() + n * queries * words;
   for (std::int64_t w = 0; w < words; ++w) {
     float* to = reinterpret_cast<float*>(tile.data());

@@ -15,10 +15,6 @@ constexpr std::int64_t kLanes = 8;
 constexpr std::int64_t kTileRows = 4;
 constexpr std::int64_t kTileColumns = 2 * kLanes;
 
-std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
-  return (count + multiple - 1) / multiple * multiple;
-}
-
 /// 1 / |row|, or 0 for a row of zeros. In f64, so that no finite f32 row over- or underflows.
 double inverse_norm(const float* row, std::int64_t depth) {
   double partial[kLanes] = {};
@@ -32,42 +28,27 @@ double inverse_norm(const float* row, std::int64_t depth) {
   return sum > 0 ? 1 / std::sqrt(sum) : 0.0;
 }
 
-/// The rows of x at unit length, followed by rows of zeros up to a multiple of `multiple` rows.
-std::vector<float> unit_rows(const View& x, std::int64_t multiple) {
-  const std::int64_t rows = x.size[0], depth = x.size[1];
-  std::vector<float> result(static_cast<std::size_t>(round_up(rows, multiple) * depth));
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const float* from = x.as<float>() + row * depth;
-    const double scale = inverse_norm(from, depth);
-    for (std::int64_t d = 0; d < depth; ++d) result[row * depth + d] = static_cast<float>(from[d] * scale);
+/// Rows first .. first + kTileColumns of x at unit length, as [depth][kTileColumns]; rows past the end are zero.
+void unit_panel(const View& x, std::int64_t first, float* panel) {
+  const std::int64_t depth = x.size[1];
+  for (std::int64_t i = 0; i < kTileColumns; ++i) {
+    const bool present = first + i < x.size[0];
+    const float* row = x.as<float>() + (present ? first + i : 0) * depth;
+    const double scale = present ? inverse_norm(row, depth) : 0;
+    for (std::int64_t d = 0; d < depth; ++d) panel[d * kTileColumns + i] = static_cast<float>(row[d] * scale);
   }
-  return result;
-}
-
-/// Rows in groups of kTileColumns, each group as [depth][kTileColumns].
-std::vector<float> interleaved(const std::vector<float>& rows, std::int64_t depth) {
-  std::vector<float> result(rows.size());
-  const std::int64_t group = kTileColumns * depth;
-  for (std::int64_t start = 0; start < static_cast<std::int64_t>(rows.size()); start += group) {
-    const float* from = rows.data() + start;
-    float* to = result.data() + start;
-    for (std::int64_t d = 0; d < depth; ++d)
-      for (std::int64_t row = 0; row < kTileColumns; ++row) to[d * kTileColumns + row] = from[row * depth + d];
-  }
-  return result;
 }
 
 Lanes load(const float* from) { return *reinterpret_cast<const UnalignedLanes*>(from); }
 
-/// tile[i][j] = <a_i, b_j> for kTileRows rows of a, row-major, and kTileColumns interleaved rows of b.
-void multiply_tile(const float* a, const float* b, std::int64_t depth, float (*tile)[kTileColumns]) {
+/// tile[i][j] = <a_i, b_j> for kTileRows rows of a and the rows b of a panel.
+void multiply_tile(const float* const* a, const float* panel, std::int64_t depth, float (*tile)[kTileColumns]) {
   Lanes sum[kTileRows][2] = {};
   for (std::int64_t d = 0; d < depth; ++d) {
-    const Lanes low = load(b + d * kTileColumns), high = load(b + d * kTileColumns + kLanes);
+    const Lanes low = load(panel + d * kTileColumns), high = load(panel + d * kTileColumns + kLanes);
     for (std::int64_t row = 0; row < kTileRows; ++row) {
-      const float value = a[row * depth + d];
-      sum[row][0] += value * low;
-      sum[row][1] += value * high;
+      sum[row][0] += a[row][d] * low;
+      sum[row][1] += a[row][d] * high;
     }
   }
   std::memcpy(tile, sum, sizeof(sum));
@@ -77,16 +58,21 @@ void multiply_tile(const float* a, const float* b, std::int64_t depth, float (*t
 
 void cosine_cpu(const CosineArgs& args) {
   const std::int64_t rows = args.a.size[0], columns = args.b.size[0], depth = args.a.size[1];
-  const std::vector<float> a = unit_rows(args.a, kTileRows);
-  const std::vector<float> b = interleaved(unit_rows(args.b, kTileColumns), depth);
+  const float* a = args.a.as<float>();
+  std::vector<double> scale(rows);
+  for (std::int64_t row = 0; row < rows; ++row) scale[row] = args.weight * inverse_norm(a + row * depth, depth);
+  std::vector<float> panel(depth * kTileColumns);
   float tile[kTileRows][kTileColumns];
   for (std::int64_t column = 0; column < columns; column += kTileColumns) {
+    unit_panel(args.b, column, panel.data());
     for (std::int64_t row = 0; row < rows; row += kTileRows) {
-      multiply_tile(a.data() + row * depth, b.data() + column * depth, depth, tile);
+      const float* tile_rows[kTileRows];
+      for (std::int64_t i = 0; i < kTileRows; ++i) tile_rows[i] = a + std::min(row + i, rows - 1) * depth;
+      multiply_tile(tile_rows, panel.data(), depth, tile);
       for (std::int64_t i = 0; i < std::min(kTileRows, rows - row); ++i) {
         float* out = args.out.as<float>() + (row + i) * columns + column;
         for (std::int64_t j = 0; j < std::min(kTileColumns, columns - column); ++j)
-          out[j] = args.weight * tile[i][j] + (args.beta == 0 ? 0.f : args.beta * out[j]);
+          out[j] = static_cast<float>(scale[row + i] * tile[i][j]) + (args.beta == 0 ? 0.f : args.beta * out[j]);
       }
     }
   }

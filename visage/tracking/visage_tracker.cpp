@@ -14,8 +14,8 @@ bool all_finite(const Tensor& x) {
   constexpr std::uint32_t exponent = 0x7f800000u;
   std::uint32_t found = 0;
   const float* values = x.data<float>();
-  for (std::int64_t i = 0; i < x.numel(); ++i)
-    found |= (std::bit_cast<std::uint32_t>(values[i]) & exponent) == exponent;
+  const std::int64_t count = x.numel();
+  for (std::int64_t i = 0; i < count; ++i) found |= (std::bit_cast<std::uint32_t>(values[i]) & exponent) == exponent;
   return found == 0;
 }
 

@@ -132,6 +132,34 @@ TEST(Pickle, WorkAndMemoryAreBounded) {
   EXPECT_THAT(refusal(again + "."), HasSubstr("encodes more bytes"));
 }
 
+TEST(Pickle, SharedBytesAndLongTextsAreBounded) {
+  // One bytes object of 4 kB behind every one of 100 arrays that need a copy (big-endian).
+  const std::string data = join("B", u32(4096), std::string(4096, '\1'),
+                                "q\x01"
+                                "0");
+  std::string big_endian = kDType;
+  big_endian.replace(big_endian.find('<'), 1, ">");
+  std::string items;
+  for (int i = 0; i < 100; ++i) {
+    const std::string state = small_tuple(join("K\x01", small_tuple("M\x00\x04"s), big_endian, "\x89h\x01"));
+    items += join(text(std::to_string(i)), "cnumpy.core.multiarray\n_reconstruct\n)R", state, "b");
+  }
+  EXPECT_THAT(refusal(join(kProto, data, "}(", items, "u.")), HasSubstr("shares its bytes"));
+
+  std::string long_name =
+      join(kProto, "}", text(std::string(600, 'n')), array_of(join("C\x10", std::string(16, 'x'))), "s.");
+  EXPECT_THAT(refusal(long_name), HasSubstr("name is too long"));
+
+  std::string metadata = join(kProto, text(std::string(5000, 'm')),
+                              "q\x01"
+                              "0}(");
+  for (int i = 0; i < 100; ++i) metadata += join(text(std::to_string(i)), "h\x01");
+  metadata += join(text("model"), "}", text("a"), array_of(join("C\x10", std::string(16, 'x'))), "su.");
+  const Checkpoint read = parse_checkpoint(file_bytes("some.pkl", metadata));
+  EXPECT_EQ(read.tensors.size(), 1u);
+  EXPECT_LE(read.metadata.size(), 2u);
+}
+
 TEST(Pickle, StackAndMemoUnderflowsAreRefused) {
   for (const char* body :
        {"0.", "1.",     "t.", "\x85.", "\x87.", "s.",    "u.", "a.", "e.",  "h\x05.",  "j\x05\x05\x05\x05.",
