@@ -1,7 +1,421 @@
 #include "cli/main.h"
 
-namespace visage::cli {
+#include "cli/convert.h"
+#include "cli/demo.h"
+#include "cli/inspect.h"
+#include "cli/pseudo.h"
+#include "cli/suggest.h"
+#include "cli/track.h"
+#include "cli/version.h"
+#include "tensor/log.h"
 
-int run(int, char**) { return 2; }
+#include <CLI/CLI.hpp>
+
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+namespace visage::cli {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+media::Size parse_size(const std::string& text) {
+  media::Size size;
+  const char* const end = text.data() + text.size();
+  const auto [cross, width_error] = std::from_chars(text.data(), end, size.width);
+  const bool has_cross = width_error == std::errc() && cross != end && *cross == 'x';
+  const auto height = has_cross ? std::from_chars(cross + 1, end, size.height) : std::from_chars_result{};
+  check<UsageError>(has_cross && height.ec == std::errc() && height.ptr == end && size.width > 0 && size.height > 0,
+                    "--size: \"", text, "\" is not a size; write WIDTHxHEIGHT, for example 1280x720");
+  return size;
+}
+
+template <class T>
+struct Named {
+  std::string name;
+  T value;
+};
+
+// An option that takes one of a few words.
+template <class T>
+CLI::Option* add_choice(CLI::App* app, const std::string& flag, T& target, std::vector<Named<T>> choices,
+                        const std::string& help) {
+  Strings names;
+  std::string list;
+  for (const auto& [name, value] : choices) {
+    names.push_back(name);
+    list += (list.empty() ? "" : "|") + name;
+  }
+  const auto set = [=, &target](const std::string& word) {
+    for (const auto& [name, value] : choices)
+      if (name == word) {
+        target = value;
+        return;
+      }
+    const std::string near = nearest(word, names);
+    fail<UsageError>("", flag, ": \"", word, "\" is not one of ", list, near.empty() ? "" : "; did you mean " + near);
+  };
+  return app->add_option_function<std::string>(flag, set, help)->type_name(list);
+}
+
+// An option that is short for --set KEY=value.
+struct ConfigOption {
+  const char* flag;
+  const char* key;
+  const char* type;
+  const char* help;
+};
+
+constexpr ConfigOption kShortestEdge = {"--shortest-edge", "inference.shortest_edge", "PIXELS",
+                                        "Resize frames so that the shorter side has this length"};
+constexpr ConfigOption kTrackingOptions[] = {
+    {"--scores", "inference.scores", "video|online",
+     "Classes and scores from the whole video, at its end, or from the frames so far, with every frame"},
+    {"--window", "inference.window", "N", "Frames detected together; results do not depend on it"},
+    {"--alpha", "tracking.alpha", "0..1", "Weight of appearance against object similarity"},
+    {"--memory", "tracking.window", "W", "Frames the memory bank keeps"},
+    {"--weighting", "tracking.weighting", "paper|release", "Whether the newest frame weighs most or least"},
+    {"--min-score", "inference.min_score", "0..1", "Least score of objects in the overlay and in tracks.jsonl"},
+    {"--top-k", "inference.top_k", "N", "Rows of results.json; 0: as many as there are classes"},
+};
+
+class Program {
+ public:
+  Program();
+  int run(int argc, char** argv);
+  /// "visage" or "visage track": where messages come from.
+  const std::string& name() const { return name_; }
+
+ private:
+  void define_track();
+  void define_demo();
+  void define_pseudo();
+  void define_inspect();
+  void define_convert();
+
+  CLI::App* add_command(const char* name, const char* help, const char* footer);
+  static void add_config(CLI::App* app, std::string& file, Strings& overrides);
+  void add_config_option(CLI::App* app, const ConfigOption& option, const char* group);
+  static void add_weights(CLI::App* app, WeightChoice& weights);
+  void add_quiet(CLI::App* app);
+  void add_existing(CLI::App* app);
+  void check_command(int argc, char** argv) const;
+  [[noreturn]] void explain(const CLI::ParseError& error, int argc, char** argv) const;
+  void dispatch();
+
+  CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
+  CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *inspect_ = nullptr, *convert_ = nullptr;
+  std::string name_ = "visage";
+  TrackCommand track_command_;
+  DemoCommand demo_command_;
+  PseudoCommand pseudo_command_;
+  InspectOptions inspect_options_;
+  ConvertOptions convert_options_;
+  std::string test_weights_name_, config_;
+  Strings overrides_, typed_;
+  pipeline::Existing existing_ = pipeline::Existing::refuse;
+  Verbosity verbosity_ = Verbosity::normal;
+};
+
+Program::Program() {
+  app_.set_version_flag("--version", std::string("visage ") + kVersion + " (" + kFeatures + ")",
+                        "Print the version and what this build can do");
+  app_.require_subcommand(1);
+  app_.get_formatter()->column_width(34);
+  app_.footer(
+      "Each command has its own help: visage track --help\n"
+      "Exit codes: 0 done, 1 failed, 2 wrong use.");
+  define_track();
+  define_demo();
+  define_pseudo();
+  define_inspect();
+  define_convert();
+}
+
+CLI::App* Program::add_command(const char* name, const char* help, const char* footer) {
+  CLI::App* const command = app_.add_subcommand(name, help);
+  command->footer(footer);
+  command->group("Commands");
+  return command;
+}
+
+void Program::add_config(CLI::App* app, std::string& file, Strings& overrides) {
+  app->add_option("--config", file, "Configuration, TOML (default: ResNet-50 for YouTube-VIS 2019)")
+      ->type_name("FILE")
+      ->group("Model");
+  app->add_option("--set", overrides, "Override a key of the configuration, e.g. --set tracking.alpha=0.5")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all()
+      ->group("Model");
+}
+
+void Program::add_config_option(CLI::App* app, const ConfigOption& option, const char* group) {
+  const std::string key = option.key;
+  app->add_option_function<std::string>(
+         option.flag, [this, key](const std::string& value) { typed_.push_back(key + "=" + value); }, option.help)
+      ->type_name(option.type)
+      ->group(group);
+}
+
+void Program::add_weights(CLI::App* app, WeightChoice& weights) {
+  app->add_option("--weights", weights.file, "Trained weights: .safetensors, .pth or .pkl")
+      ->type_name("FILE")
+      ->group("Model");
+  app->add_option("--test-weights", weights.test_weights,
+                  "Deterministic weights made from a name, e.g. public; their masks are meaningless")
+      ->type_name("NAME")
+      ->group("Model");
+  app->add_flag_callback("--init-missing", [&weights] { weights.fit = Fit::image_checkpoint; },
+                         "Accept a Mask2Former image checkpoint: its class head is left out and what it lacks is "
+                         "initialised (default: everything must fit)")
+      ->group("Model");
+}
+
+void Program::add_quiet(CLI::App* app) {
+  app->add_flag_callback("--quiet,-q", [this] { verbosity_ = Verbosity::quiet; }, "Print errors only");
+}
+
+void Program::add_existing(CLI::App* app) {
+  app->add_flag_callback("--overwrite", [this] { existing_ = pipeline::Existing::replace; },
+                         "Replace the results of an earlier run in the output folder")
+      ->group("Output");
+}
+
+void Program::define_track() {
+  using media::VideoFormat;
+  TrackCommand& c = track_command_;
+  CLI::App* const app = track_ = add_command(
+      "track", "Track the objects of a video",
+      "Examples:\n"
+      "  visage track clip.mp4 --weights visage_r50.pth --output out\n"
+      "  visage track 'frames/*.png' --weights model.safetensors --scores online --output out\n"
+      "  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - | visage track - --size 1280x720 --fps 30 ...");
+  app->add_option("INPUT", c.source.path, "Video, image, folder or quoted pattern of images, or - for raw RGB on stdin")
+      ->required();
+  app->add_option("--start", c.source.start, "First frame")->type_name("N")->group("Input");
+  app->add_option("--stride", c.source.stride, "Take every N-th frame")->type_name("N")->group("Input");
+  app->add_option("--max-frames", c.source.max_frames, "Stop after N frames")->type_name("N")->group("Input");
+  app->add_option_function<std::string>(
+         "--size", [&c](const std::string& text) { c.source.size = parse_size(text); }, "Frame size of raw input")
+      ->type_name("WxH")
+      ->group("Input");
+  app->add_option("--fps", c.source.fps, "Frames a second (default: the file's; 25 for images and raw input)")
+      ->type_name("RATE")
+      ->group("Input");
+  add_choice(app, "--truncated", c.source.truncation,
+             {{"fail", media::Truncation::fail}, {"accept", media::Truncation::accept}},
+             "What to do with a video that is cut short")
+      ->group("Input");
+  add_config(app, config_, overrides_);
+  add_weights(app, c.weights);
+  for (const ConfigOption& option : kTrackingOptions) add_config_option(app, option, "Tracking");
+  add_config_option(app, kShortestEdge, "Speed");
+  add_config_option(app,
+                    {"--longest-edge", "inference.longest_edge", "PIXELS", "Resize less where this would be exceeded"},
+                    "Speed");
+  add_choice(app, "--precision", c.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
+             "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
+      ->group("Speed");
+  add_choice(app, "--plan", c.plan, {{"fast", pipeline::Plan::fast}, {"plain", pipeline::Plan::plain}},
+             "Optimised network, or the modules as written")
+      ->group("Speed");
+  app->add_option("--device", c.device, "auto, cpu, cuda or cuda:N")->type_name("NAME")->group("Speed");
+  app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
+  app->add_option("--output,-o", c.output, "Folder for the results")->required()->type_name("DIR")->group("Output");
+  add_existing(app);
+  add_choice(app, "--overlay", c.overlay,
+             {{"mp4", VideoFormat::automatic}, {"gif", VideoFormat::gif}, {"frames", VideoFormat::frames}, {"none", {}}},
+             "Picture of the tracks (default mp4; gif where there is no encoder)")
+      ->group("Output");
+  app->add_flag_callback("--id-maps", [&c] { c.id_maps = pipeline::IdMaps::png; },
+                         "Write a 16-bit PNG a frame: 0 background, otherwise track + 1")
+      ->group("Output");
+  app->add_flag_callback("--dump-embeddings", [&c] { c.embeddings = Embeddings::dump; },
+                         "Write logits, embeddings and small masks of every frame (embeddings.safetensors)")
+      ->group("Output");
+  app->add_option("--video-id", c.video_id, "video_id in results.json")->type_name("ID")->group("Output");
+  add_quiet(app);
+}
+
+void Program::define_demo() {
+  DemoCommand& c = demo_command_;
+  CLI::App* const app = demo_ = add_command(
+      "demo", "Make a short clip, track it and write a page about it",
+      "Without --weights the network has test weights: everything runs, but its masks are meaningless.");
+  app->add_option("--output,-o", c.output, "Folder for the results")->capture_default_str()->type_name("DIR")->group("Output");
+  add_existing(app);
+  app->add_option("--frames", c.frames, "Frames of the clip")->capture_default_str()->type_name("N")->group("Input");
+  app->add_option_function<std::string>(
+         "--size", [&c](const std::string& text) { c.size = parse_size(text); }, "Size of the clip (default 320x192)")
+      ->type_name("WxH")
+      ->group("Input");
+  app->add_option("--seed", c.seed, "Another seed, another clip")->capture_default_str()->type_name("N")->group("Input");
+  add_config(app, config_, overrides_);
+  app->add_option("--weights", c.weights.file, "Trained weights: .safetensors, .pth or .pkl")
+      ->type_name("FILE")
+      ->group("Model");
+  add_config_option(app, kShortestEdge, "Speed");
+  app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
+  add_quiet(app);
+}
+
+void Program::define_pseudo() {
+  PseudoCommand& c = pseudo_command_;
+  CLI::App* const app = pseudo_ = add_command(
+      "pseudo", "Make synthetic videos with exact masks",
+      "Writes DIR/SPLIT/JPEGImages, DIR/SPLIT/instances.json (YouTube-VIS format) and a clip of every video.");
+  app->add_option("--output,-o", c.output, "Folder for the data set")->required()->type_name("DIR")->group("Output");
+  add_existing(app);
+  app->add_option("--split", c.split, "Folder in it (default: the mode)")->type_name("NAME")->group("Output");
+  add_choice(app, "--clips", c.clips, {{"mp4", Clips::mp4}, {"none", Clips::none}}, "Also write each video as a clip")
+      ->group("Output");
+  app->add_option("--fps", c.fps, "Of the clips")->capture_default_str()->type_name("RATE")->group("Output");
+  app->add_option("--videos", c.videos, "Number of videos")->capture_default_str()->type_name("N");
+  app->add_option("--frames", c.options.frames, "Frames a video")->capture_default_str()->type_name("N");
+  app->add_option_function<std::string>(
+         "--size", [&c](const std::string& text) { c.options.size = parse_size(text); }, "Frame size (default 640x360)")
+      ->type_name("WxH");
+  app->add_option("--seed", c.options.seed, "Another seed, other videos")->capture_default_str()->type_name("N");
+  add_choice(app, "--mode", c.options.mode, {{"track", pseudo::Mode::track}, {"swap", pseudo::Mode::swap}},
+             "Objects keep their paths, or exchange them once (default swap)");
+  add_choice(app, "--swap-mode", c.options.swap_mode,
+             {{"derangement", pseudo::SwapMode::derangement}, {"upstream", pseudo::SwapMode::upstream}},
+             "Every object gets another path, or any permutation as in the official generator");
+  app->add_option("--least-objects", c.options.least_objects, "Objects a video")->capture_default_str()->type_name("N");
+  app->add_option("--most-objects", c.options.most_objects, "Objects a video")->capture_default_str()->type_name("N");
+  app->add_option("--curve-frames", c.options.curve_frames, "Frames of one curve; fewer are faster")
+      ->capture_default_str()
+      ->type_name("N");
+  add_quiet(app);
+}
+
+void Program::define_inspect() {
+  CLI::App* const app = inspect_ = add_command(
+      "inspect", "List the tensors of a weight file, or make test weights",
+      "Examples:\n"
+      "  visage inspect model_final.pth\n"
+      "  visage inspect --make-test-weights public test.safetensors --config configs/tiny.toml");
+  app->add_option("FILE", inspect_options_.file, "Weight file to list, or to make")->required();
+  app->add_option("--make-test-weights", test_weights_name_,
+                  "Write the deterministic weights of this name (public: those of the reference numbers) to FILE, "
+                  ".safetensors or .pth")
+      ->type_name("NAME");
+  add_config(app, config_, overrides_);
+}
+
+void Program::define_convert() {
+  CLI::App* const app =
+      convert_ = add_command("convert", "Rewrite a weight file as .safetensors or .pth", "Values and names stay as they are.");
+  app->add_option("IN", convert_options_.input, "Weight file: safetensors, PyTorch .pth, detectron2 .pkl")->required();
+  app->add_option("OUT", convert_options_.output, "Name of the new file; its ending says the format")->required();
+}
+
+void Program::check_command(int argc, char** argv) const {
+  if (argc < 2 || argv[1][0] == '-') return;
+  Strings names;
+  for (const CLI::App* command : app_.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+    if (names.back() == argv[1]) return;
+  }
+  const std::string near = nearest(argv[1], names);
+  fail<UsageError>("unknown command \"", argv[1], "\"", near.empty() ? "" : "; did you mean " + near,
+                   "; visage --help lists all");
+}
+
+void Program::explain(const CLI::ParseError& error, int argc, char** argv) const {
+  const CLI::App* command = &app_;
+  for (const CLI::App* candidate : {track_, demo_, pseudo_, inspect_, convert_})
+    if (argc > 1 && candidate->get_name() == argv[1]) command = candidate;
+  Strings flags;
+  for (const CLI::Option* option : command->get_options())
+    for (const std::string& flag : option->get_lnames()) flags.push_back("--" + flag);
+  for (int i = 2; i < argc; ++i) {
+    std::string flag = argv[i];
+    flag = flag.substr(0, flag.find('='));
+    if (!flag.starts_with("--") || std::find(flags.begin(), flags.end(), flag) != flags.end()) continue;
+    const std::string near = nearest(flag, flags);
+    fail<UsageError>("unknown option ", flag, near.empty() ? "" : "; did you mean " + near, "; ", name_,
+                     " --help lists all");
+  }
+  fail<UsageError>("", error.what(), "; see ", name_, " --help");
+}
+
+void Program::dispatch() {
+  if (verbosity_ == Verbosity::quiet) log::set_threshold(log::Level::error);
+  // What has an option of its own wins over --set, which wins over the file.
+  Strings overrides = overrides_;
+  overrides.insert(overrides.end(), typed_.begin(), typed_.end());
+  if (track_->parsed()) {
+    track_command_.config = config_;
+    track_command_.overrides = overrides;
+    track_command_.existing = existing_;
+    track_command_.verbosity = verbosity_;
+    return run_track(track_command_);
+  }
+  if (demo_->parsed()) {
+    demo_command_.config = config_;
+    demo_command_.overrides = overrides;
+    demo_command_.existing = existing_;
+    demo_command_.verbosity = verbosity_;
+    if (!demo_command_.weights.file.empty()) demo_command_.weights.test_weights.clear();
+    return run_demo(demo_command_);
+  }
+  if (pseudo_->parsed()) {
+    pseudo_command_.overwrite = existing_ == pipeline::Existing::replace ? Overwrite::replace : Overwrite::refuse;
+    std::ostream silent(nullptr);
+    return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
+  }
+  if (convert_->parsed()) return convert(convert_options_, std::cout);
+  if (test_weights_name_.empty()) return inspect(inspect_options_, std::cout);
+  Model model(config::load_config(config_, overrides).model);
+  make_test_weights(model.params(), test_weights_name_, inspect_options_.file, std::cout);
+}
+
+int Program::run(int argc, char** argv) {
+  check_command(argc, argv);
+  if (argc > 1 && argv[1][0] != '-') name_ += std::string(" ") + argv[1];
+  if (argc < 2) {
+    std::fputs(app_.help().c_str(), stderr);
+    return 2;
+  }
+  track_command_.arguments.assign(argv, argv + argc);
+  try {
+    app_.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app_.exit(error);  // help and version
+    explain(error, argc, argv);
+  }
+  dispatch();
+  std::cout.flush();
+  check<InputError>(std::cout.good(), "cannot write to the standard output");
+  return 0;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows past its limit is an error of write(), not an end of the process
+  Program program;
+  const auto report = [&](const char* message, int code) {
+    std::string line = program.name() + ": " + message;
+    for (char& c : line)
+      if (c == '\n') c = ' ';
+    std::fprintf(stderr, "%s\n", line.c_str());
+    return code;
+  };
+  try {
+    return program.run(argc, argv);
+  } catch (const UsageError& error) {
+    return report(error.what(), 2);
+  } catch (const std::bad_alloc&) {
+    return report("out of memory; use smaller frames (--shortest-edge) or a smaller model", 1);
+  } catch (const std::exception& error) {
+    return report(error.what(), 1);
+  }
+}
 
 }  // namespace visage::cli

@@ -1,0 +1,7 @@
+#include "cli/demo.h"
+
+namespace visage::cli {
+
+void run_demo(const DemoCommand&) {}
+
+}  // namespace visage::cli

@@ -1,0 +1,17 @@
+#pragma once
+
+namespace visage::cli {
+
+/// While it lives, the first SIGINT (Ctrl-C) or SIGTERM only asks for an end; a second one kills as usual. Reading from
+/// a pipe is woken up. One at a time.
+class Interrupt {
+ public:
+  Interrupt();
+  ~Interrupt();
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+  bool requested() const;
+};
+
+}  // namespace visage::cli

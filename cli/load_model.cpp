@@ -1,0 +1,49 @@
+#include "cli/load_model.h"
+
+#include "nn/checkpoint/load.h"
+#include "nn/init/init.h"
+#include "nn/init/test_weights.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sstream>
+#include <unistd.h>
+
+namespace visage::cli {
+
+void check_choice(const WeightChoice& choice) {
+  check<UsageError>(choice.file.empty() != choice.test_weights.empty(),
+                    choice.file.empty()
+                        ? "name the weights with --weights FILE (--test-weights public runs without trained ones)"
+                        : "--weights and --test-weights exclude each other; give one of them");
+  if (!choice.file.empty())
+    check<InputError>(access(choice.file.c_str(), R_OK) == 0, "cannot open ", choice.file, ": ", std::strerror(errno),
+                      "; check the path of the weights");
+}
+
+std::unique_ptr<Model> load_model(const ModelConfig& config, const WeightChoice& choice,
+                                  std::vector<std::string>& notes) {
+  check_choice(choice);
+  auto model = std::make_unique<Model>(config);
+  if (!choice.test_weights.empty()) {
+    nn::fill_test_weights(model->params(), choice.test_weights);
+    notes.push_back("test weights '" + choice.test_weights +
+                    "': masks, classes and tracks are meaningless until trained weights are given with --weights");
+    return model;
+  }
+  nn::LoadOptions options;
+  if (choice.fit == Fit::image_checkpoint) {
+    nn::initialise(model->params(), {.heads = config.detector.heads, .points = config.detector.points});
+    options = nn::image_checkpoint_options();
+  }
+  const nn::LoadReport report = nn::load_into(model->params(), nn::read_checkpoint(choice.file), options);
+  check<CheckpointError>(report.non_finite.empty(), "", choice.file, ": ", report.non_finite.size(),
+                         " tensors hold NaN or infinity, the first is ",
+                         report.non_finite.empty() ? "" : report.non_finite.front(), "; use another checkpoint");
+  if (!report.reinitialised.empty())
+    notes.push_back(choice.file + ": " + std::to_string(report.reinitialised.size()) +
+                    " tensors are not in the file and were initialised; train before trusting classes and identities");
+  return model;
+}
+
+}  // namespace visage::cli

@@ -1,0 +1,57 @@
+#pragma once
+#include "cli/load_model.h"
+#include "cli/progress.h"
+#include "tensor/error.h"
+#include "visage/media/frame_source.h"
+#include "visage/pipeline/outputs.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace visage::cli {
+
+enum class Embeddings { discard, dump };
+
+/// `visage track`.
+struct TrackCommand {
+  media::SourceOptions source;
+  std::string config;                  // file; empty: the defaults
+  std::vector<std::string> overrides;  // "section.key=value", later ones win
+  WeightChoice weights;
+  std::string output;
+  pipeline::Existing existing = pipeline::Existing::refuse;
+  pipeline::Plan plan = pipeline::Plan::fast;
+  Precision precision = Precision::f32;
+  std::string device = "auto";
+  int threads = 0;  // 0: all cores
+  std::optional<media::VideoFormat> overlay = media::VideoFormat::automatic;
+  pipeline::IdMaps id_maps = pipeline::IdMaps::none;
+  Embeddings embeddings = Embeddings::discard;
+  std::int64_t video_id = 1;
+  Verbosity verbosity = Verbosity::normal;
+  std::vector<std::string> arguments;  // as typed, for run.json
+};
+
+/// What happened.
+struct TrackSummary {
+  std::int64_t frames = 0, rows = 0;
+  double seconds = 0;
+  bool interrupted = false;
+  std::vector<double> latencies;  // seconds from a frame's arrival to its result, one a frame
+  std::vector<std::string> files;
+};
+
+/// Tracks one clip into the output folder (visage/pipeline/outputs.h lists its files; embeddings.safetensors and
+/// run.json join them). Ctrl-C ends it with the frames that are done. throws UsageError, InputError or CheckpointError.
+TrackSummary track(const TrackCommand& command);
+
+/// A run that Ctrl-C ended early, its results in place.
+struct Interrupted : Error {
+  using Error::Error;
+};
+
+/// The same, then one line that says what was written. throws Interrupted after an interrupted run, too.
+void run_track(const TrackCommand& command);
+
+}  // namespace visage::cli

@@ -1,0 +1,121 @@
+#include "visage/pipeline/embedding_dump.h"
+
+#include "nn/checkpoint/atomic_file.h"
+#include "tensor/float16.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <unistd.h>
+
+namespace visage::pipeline {
+namespace {
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using FilePtr = std::unique_ptr<std::FILE, CloseFile>;
+
+[[noreturn]] void cannot_write(const std::string& path) {
+  fail<InputError>("", path, ": cannot be written (", std::strerror(errno),
+                   "); check that the folder exists, may be written and has free space");
+}
+
+FilePtr open_unnamed(const std::string& target) {
+  std::string name = target + ".tmp.XXXXXX";
+  const int descriptor = mkostemp(name.data(), O_CLOEXEC);
+  if (descriptor < 0) cannot_write(target);
+  unlink(name.c_str());
+  return FilePtr(fdopen(descriptor, "w+b"));
+}
+
+std::string text_of(const ops::ImageSize& size) { return std::to_string(size.height) + "x" + std::to_string(size.width); }
+
+}  // namespace
+
+struct EmbeddingDump::Part {
+  const char* name;
+  Tensor Detection::*field;
+  DType dtype;
+  Dims frame_size;
+  FilePtr file;
+};
+
+EmbeddingDump::EmbeddingDump(std::string path) : path_(std::move(path)) {
+  const auto part = [this](const char* name, Tensor Detection::*field, DType dtype) {
+    parts_.push_back({name, field, dtype, {}, open_unnamed(path_)});
+  };
+  part("logits", &Detection::class_logits, DType::f32);
+  part("object", &Detection::object, DType::f32);
+  part("appearance", &Detection::appearance, DType::f32);
+  part("mask_logits", &Detection::mask_logits, DType::f16);
+}
+
+EmbeddingDump::~EmbeddingDump() = default;
+
+void EmbeddingDump::add(const Detection& batch, std::int64_t item) {
+  std::vector<Half> halves;
+  for (Part& part : parts_) {
+    const Tensor& values = batch.*part.field;
+    check<DTypeError>(values.dtype() == DType::f32 && values.is_contiguous(), "EmbeddingDump: ", part.name,
+                      " must be contiguous f32");
+    if (frames_ == 0)
+      for (int i = 1; i < values.rank(); ++i) part.frame_size.append(values.size(i));
+    const auto count = static_cast<std::size_t>(values.numel() / values.size(0));
+    const float* from = values.data<float>() + item * static_cast<std::int64_t>(count);
+    const void* bytes = from;
+    if (part.dtype == DType::f16) {
+      halves.resize(count);
+      for (std::size_t i = 0; i < count; ++i) halves[i] = static_cast<Half>(from[i]);
+      bytes = halves.data();
+    }
+    const bool written = std::fwrite(bytes, size_of(part.dtype), count, part.file.get()) == count;
+    if (!written || std::fflush(part.file.get()) != 0) cannot_write(path_);
+  }
+  ++frames_;
+}
+
+void EmbeddingDump::close(const std::string& video, const std::vector<std::string>& frame_names,
+                          const ops::MaskSizes& sizes) {
+  using Json = nlohmann::ordered_json;
+  constexpr auto kReplace = Json::error_handler_t::replace;
+  Json header;
+  header["__metadata__"] = {{"format", "visage embeddings 1"},
+                            {"video", video},
+                            {"frame_names", Json(frame_names).dump(-1, ' ', false, kReplace)},
+                            {"padded_size", text_of(sizes.padded)},
+                            {"image_size", text_of(sizes.image)},
+                            {"output_size", text_of(sizes.output)}};
+  std::int64_t offset = 0;
+  for (const Part& part : parts_) {
+    Json shape = {frames_};
+    std::int64_t bytes = frames_ * static_cast<std::int64_t>(size_of(part.dtype));
+    for (int i = 0; i < part.frame_size.rank; ++i) {
+      shape.push_back(part.frame_size.d[i]);
+      bytes *= part.frame_size.d[i];
+    }
+    const char* dtype = part.dtype == DType::f16 ? "F16" : "F32";
+    header[part.name] = {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
+  }
+  std::string text = header.dump(-1, ' ', false, kReplace);
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  nn::AtomicFile file(path_);
+  const auto length = static_cast<std::uint64_t>(text.size());
+  file.write({reinterpret_cast<const char*>(&length), sizeof length});
+  file.write(text);
+  std::vector<char> block(std::size_t{1} << 20);
+  for (Part& part : parts_) {
+    std::rewind(part.file.get());
+    while (const std::size_t got = std::fread(block.data(), 1, block.size(), part.file.get()))
+      file.write({block.data(), got});
+    if (std::ferror(part.file.get())) cannot_write(path_);
+  }
+  file.commit();
+}
+
+}  // namespace visage::pipeline
