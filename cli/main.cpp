@@ -169,31 +169,34 @@ void Program::add_weights(CLI::App* app, WeightChoice& weights) {
                   "Deterministic weights made from a name, e.g. public; their masks are meaningless")
       ->type_name("NAME")
       ->group("Model");
-  app->add_flag_callback("--init-missing", [&weights] { weights.fit = Fit::image_checkpoint; },
-                         "Accept a Mask2Former image checkpoint: its class head is left out and what it lacks is "
-                         "initialised (default: everything must fit)")
+  app->add_flag_callback(
+         "--init-missing", [&weights] { weights.fit = Fit::image_checkpoint; },
+         "Accept a Mask2Former image checkpoint: its class head is left out and what it lacks is "
+         "initialised (default: everything must fit)")
       ->group("Model");
 }
 
 void Program::add_quiet(CLI::App* app) {
-  app->add_flag_callback("--quiet,-q", [this] { verbosity_ = Verbosity::quiet; }, "Print errors only");
+  app->add_flag_callback(
+      "--quiet,-q", [this] { verbosity_ = Verbosity::quiet; }, "Print errors only");
 }
 
 void Program::add_existing(CLI::App* app) {
-  app->add_flag_callback("--overwrite", [this] { existing_ = pipeline::Existing::replace; },
-                         "Replace the results of an earlier run in the output folder")
+  app->add_flag_callback(
+         "--overwrite", [this] { existing_ = pipeline::Existing::replace; },
+         "Replace the results of an earlier run in the output folder")
       ->group("Output");
 }
 
 void Program::define_track() {
   using media::VideoFormat;
   TrackCommand& c = track_command_;
-  CLI::App* const app = track_ = add_command(
-      "track", "Track the objects of a video",
-      "Examples:\n"
-      "  visage track clip.mp4 --weights visage_r50.pth --output out\n"
-      "  visage track 'frames/*.png' --weights model.safetensors --scores online --output out\n"
-      "  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - | visage track - --size 1280x720 --fps 30 ...");
+  CLI::App* const app = track_ =
+      add_command("track", "Track the objects of a video",
+                  "Examples:\n"
+                  "  visage track clip.mp4 --weights visage_r50.pth --output out\n"
+                  "  visage track 'frames/*.png' --weights model.safetensors --scores online --output out\n"
+                  "  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - | visage track - --size 1280x720 --fps 30 ...");
   app->add_option("INPUT", c.source.path, "Video, image, folder or quoted pattern of images, or - for raw RGB on stdin")
       ->required();
   app->add_option("--start", c.source.start, "First frame")->type_name("N")->group("Input");
@@ -214,9 +217,8 @@ void Program::define_track() {
   add_weights(app, c.weights);
   for (const ConfigOption& option : kTrackingOptions) add_config_option(app, option, "Tracking");
   add_config_option(app, kShortestEdge, "Speed");
-  add_config_option(app,
-                    {"--longest-edge", "inference.longest_edge", "PIXELS", "Resize less where this would be exceeded"},
-                    "Speed");
+  add_config_option(
+      app, {"--longest-edge", "inference.longest_edge", "PIXELS", "Resize less where this would be exceeded"}, "Speed");
   add_choice(app, "--precision", c.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
              "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
       ->group("Speed");
@@ -227,15 +229,18 @@ void Program::define_track() {
   app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
   app->add_option("--output,-o", c.output, "Folder for the results")->required()->type_name("DIR")->group("Output");
   add_existing(app);
-  add_choice(app, "--overlay", c.overlay,
-             {{"mp4", VideoFormat::automatic}, {"gif", VideoFormat::gif}, {"frames", VideoFormat::frames}, {"none", {}}},
-             "Picture of the tracks (default mp4; gif where there is no encoder)")
+  add_choice(
+      app, "--overlay", c.overlay,
+      {{"mp4", VideoFormat::automatic}, {"gif", VideoFormat::gif}, {"frames", VideoFormat::frames}, {"none", {}}},
+      "Picture of the tracks (default mp4; gif where there is no encoder)")
       ->group("Output");
-  app->add_flag_callback("--id-maps", [&c] { c.id_maps = pipeline::IdMaps::png; },
-                         "Write a 16-bit PNG a frame: 0 background, otherwise track + 1")
+  app->add_flag_callback(
+         "--id-maps", [&c] { c.id_maps = pipeline::IdMaps::png; },
+         "Write a 16-bit PNG a frame: 0 background, otherwise track + 1")
       ->group("Output");
-  app->add_flag_callback("--dump-embeddings", [&c] { c.embeddings = Embeddings::dump; },
-                         "Write logits, embeddings and small masks of every frame (embeddings.safetensors)")
+  app->add_flag_callback(
+         "--dump-embeddings", [&c] { c.embeddings = Embeddings::dump; },
+         "Write logits, embeddings and small masks of every frame (embeddings.safetensors)")
       ->group("Output");
   app->add_option("--video-id", c.video_id, "video_id in results.json")->type_name("ID")->group("Output");
   add_quiet(app);
@@ -243,17 +248,23 @@ void Program::define_track() {
 
 void Program::define_demo() {
   DemoCommand& c = demo_command_;
-  CLI::App* const app = demo_ = add_command(
-      "demo", "Make a short clip, track it and write a page about it",
-      "Without --weights the network has test weights: everything runs, but its masks are meaningless.");
-  app->add_option("--output,-o", c.output, "Folder for the results")->capture_default_str()->type_name("DIR")->group("Output");
+  CLI::App* const app = demo_ =
+      add_command("demo", "Make a short clip, track it and write a page about it",
+                  "Without --weights the network has test weights: everything runs, but its masks are meaningless.");
+  app->add_option("--output,-o", c.output, "Folder for the results")
+      ->capture_default_str()
+      ->type_name("DIR")
+      ->group("Output");
   add_existing(app);
   app->add_option("--frames", c.frames, "Frames of the clip")->capture_default_str()->type_name("N")->group("Input");
   app->add_option_function<std::string>(
          "--size", [&c](const std::string& text) { c.size = parse_size(text); }, "Size of the clip (default 320x192)")
       ->type_name("WxH")
       ->group("Input");
-  app->add_option("--seed", c.seed, "Another seed, another clip")->capture_default_str()->type_name("N")->group("Input");
+  app->add_option("--seed", c.seed, "Another seed, another clip")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group("Input");
   add_config(app, config_, overrides_);
   app->add_option("--weights", c.weights.file, "Trained weights: .safetensors, .pth or .pkl")
       ->type_name("FILE")
@@ -294,11 +305,11 @@ void Program::define_pseudo() {
 }
 
 void Program::define_inspect() {
-  CLI::App* const app = inspect_ = add_command(
-      "inspect", "List the tensors of a weight file, or make test weights",
-      "Examples:\n"
-      "  visage inspect model_final.pth\n"
-      "  visage inspect --make-test-weights public test.safetensors --config configs/tiny.toml");
+  CLI::App* const app = inspect_ =
+      add_command("inspect", "List the tensors of a weight file, or make test weights",
+                  "Examples:\n"
+                  "  visage inspect model_final.pth\n"
+                  "  visage inspect --make-test-weights public test.safetensors --config configs/tiny.toml");
   app->add_option("FILE", inspect_options_.file, "Weight file to list, or to make")->required();
   app->add_option("--make-test-weights", test_weights_name_,
                   "Write the deterministic weights of this name (public: those of the reference numbers) to FILE, "
@@ -308,8 +319,8 @@ void Program::define_inspect() {
 }
 
 void Program::define_convert() {
-  CLI::App* const app =
-      convert_ = add_command("convert", "Rewrite a weight file as .safetensors or .pth", "Values and names stay as they are.");
+  CLI::App* const app = convert_ =
+      add_command("convert", "Rewrite a weight file as .safetensors or .pth", "Values and names stay as they are.");
   app->add_option("IN", convert_options_.input, "Weight file: safetensors, PyTorch .pth, detectron2 .pkl")->required();
   app->add_option("OUT", convert_options_.output, "Name of the new file; its ending says the format")->required();
 }

@@ -3,14 +3,15 @@
 namespace visage::cli {
 
 const char* const kVersion = VISAGE_VERSION;
-const char* const kFeatures = "CPU"
+const char* const kFeatures =
+    "CPU"
 #ifdef VISAGE_CUDA
-                              ", CUDA"
+    ", CUDA"
 #endif
 #ifdef VISAGE_FFMPEG
-                              ", FFmpeg";
+    ", FFmpeg";
 #else
-                              ", no FFmpeg (no video files)";
+    ", no FFmpeg (no video files)";
 #endif
 
 }  // namespace visage::cli

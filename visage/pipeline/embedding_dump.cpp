@@ -33,7 +33,9 @@ FilePtr open_unnamed(const std::string& target) {
   return FilePtr(fdopen(descriptor, "w+b"));
 }
 
-std::string text_of(const ops::ImageSize& size) { return std::to_string(size.height) + "x" + std::to_string(size.width); }
+std::string text_of(const ops::ImageSize& size) {
+  return std::to_string(size.height) + "x" + std::to_string(size.width);
+}
 
 }  // namespace
 

@@ -10,8 +10,8 @@
 
 namespace visage::pipeline {
 
-/// Collects what the detector says about every frame in one safetensors file, so that other trackers and settings can be
-/// tried without running it again:
+/// Collects what the detector says about every frame in one safetensors file, so that other trackers and settings can
+/// be tried without running it again:
 ///   logits [T, Q, K + 1], object and appearance [T, Q, C] f32, mask_logits [T, Q, h, w] f16;
 ///   metadata: video, frame_names (JSON list) and the sizes of ops::MaskSizes as "HEIGHTxWIDTH".
 /// Until close() the data lies in unnamed files in the folder of `path`: memory does not grow with the video.

@@ -174,10 +174,8 @@ void OutputWriter::add(const TrackedFrame& tracked) {
   FrameMasks masks;
   Json objects = Json::array();
   for (const TrackedObject& object : result.objects) {
-    masks.run_lengths.push_back(
-        annotation::encode_columns(object.mask.data(), result.size.height, result.size.width));
-    objects.push_back(
-        object_line(object, masks.run_lengths.back(), class_name(options_.class_names, object.label)));
+    masks.run_lengths.push_back(annotation::encode_columns(object.mask.data(), result.size.height, result.size.width));
+    objects.push_back(object_line(object, masks.run_lengths.back(), class_name(options_.class_names, object.label)));
     if (maps_ || overlay_) masks.bytes.push_back(annotation::decode_rows(masks.run_lengths.back()));
   }
   const Json line = {{"frame", result.index},

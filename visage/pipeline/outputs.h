@@ -50,8 +50,8 @@ std::string class_name(const std::vector<std::string>& class_names, int label);
 
 /// Everything `visage track` writes about a video:
 ///   tracks.jsonl   a line a frame, as it happens (tracks.jsonl.partial until the end): {"frame", "name", "size":
-///                  [height, width], "objects": [{"track", "category_id", "label", "score", "box": [x, y, w, h], "area",
-///                  "segmentation": {"size", "counts"}}]}
+///                  [height, width], "objects": [{"track", "category_id", "label", "score", "box": [x, y, w, h],
+///                  "area", "segmentation": {"size", "counts"}}]}
 ///   overlay.mp4    or overlay.gif, or the folder overlay_frames
 ///   id_maps/       a 16-bit PNG a frame: 0 background, track + 1 otherwise, the higher score in front
 ///   results.json   YouTube-VIS submission format, category ids from 1
