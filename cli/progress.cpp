@@ -56,8 +56,7 @@ void Progress::update(std::int64_t done) {
     const auto filled = static_cast<std::size_t>(std::min<std::int64_t>(kBarWidth, kBarWidth * done / *total_));
     line = "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '.') + "] " + line;
   }
-  line = terminal_ ? "\r" + line + "\x1b[K" : line + "\n";
-  std::fputs(line.c_str(), stderr);
+  std::fprintf(stderr, terminal_ ? "\r%s\x1b[K" : "%s\n", line.c_str());
 }
 
 }  // namespace visage::cli

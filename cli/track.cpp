@@ -42,10 +42,7 @@ pipeline::PipelineOptions pipeline_options(const TrackCommand& command, const Co
           .shortest_edge = inference.shortest_edge,
           .longest_edge = inference.longest_edge,
           .window = inference.window,
-          .assembly = {.scores = inference.scores == ScoreMode::online ? pipeline::ScoreMode::online
-                                                                       : pipeline::ScoreMode::video,
-                       .top_k = inference.top_k,
-                       .min_score = inference.min_score},
+          .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
           .tracking = config.tracking};
 }
 
