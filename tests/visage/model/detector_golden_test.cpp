@@ -5,6 +5,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/nchw.h"
 #include "tests/visage/model/golden_clip.h"
+#include "tests/visage/model/golden_rows.h"
 #include "visage/model/model.h"
 
 #include <gtest/gtest.h>
@@ -14,6 +15,7 @@
 namespace visage {
 namespace {
 
+using test::BorderlineRows;
 using test::GoldenFile;
 using test::to_nchw;
 
@@ -50,6 +52,12 @@ class DetectorGolden : public testing::TestWithParam<Case> {
     result.detection = detector->detect(test::clip_images(GetParam().clip), &result.trace);
     return runs[key] = result;
   }
+  // For [T, Q, ...] results behind all heads.
+  void expect_rows(const std::string& name, const Tensor& got) {
+    const BorderlineRows rows(run().trace, run().trace.decoder.heads.size() - 1,
+                              BorderlineRows::Masks::attention_and_pooling);
+    EXPECT_TRUE(test::rows_match(golden(), name, got, test::frame_major(got.size()), rows));
+  }
   const GoldenFile& golden() {
     static std::map<std::string, GoldenFile> files;
     const std::string name = std::string("forward_") + GetParam().clip + ".safetensors";
@@ -84,11 +92,16 @@ TEST_P(DetectorGolden, EveryHead) {
   ASSERT_EQ(heads.size(), 10u);
   for (std::size_t k = 0; k < heads.size(); ++k) {
     const std::string number = std::to_string(k);
-    EXPECT_TRUE(golden().matches("decoder/query/" + number, ops::permute(heads[k].query, {1, 0, 2})));
-    EXPECT_TRUE(golden().matches("decoder/pred_logits/" + number, heads[k].class_logits));
-    EXPECT_TRUE(golden().matches("decoder/pred_masks/" + number, heads[k].mask_logits));
+    const BorderlineRows rows(run().trace, k, BorderlineRows::Masks::attention);
+    const auto expect = [&](const std::string& name, const Tensor& got, const test::RowOf& row_of) {
+      EXPECT_TRUE(test::rows_match(golden(), name + number, got, row_of, rows));
+    };
+    const Tensor query = ops::permute(heads[k].query, {1, 0, 2});
+    expect("decoder/query/", query, test::query_major(query.size()));
+    expect("decoder/pred_logits/", heads[k].class_logits, test::frame_major(heads[k].class_logits.size()));
+    expect("decoder/pred_masks/", heads[k].mask_logits, test::frame_major(heads[k].mask_logits.size()));
   }
-  EXPECT_TRUE(golden().matches("pred_embds", run().trace.decoder.embeddings));
+  expect_rows("pred_embds", run().trace.decoder.embeddings);
 }
 
 TEST_P(DetectorGolden, AttentionMasks) {
@@ -100,18 +113,18 @@ TEST_P(DetectorGolden, AttentionMasks) {
 TEST_P(DetectorGolden, Appearance) {
   const AppearanceOutput& out = run().trace.appearance;
   for (std::size_t level = 0; level < out.pooled.size(); ++level) {
-    EXPECT_TRUE(golden().matches("app/pooled/" + std::to_string(level), out.pooled[level]));
-    EXPECT_TRUE(golden().matches("app/mask_count/" + std::to_string(level), out.counts[level]));
+    expect_rows("app/pooled/" + std::to_string(level), out.pooled[level]);
+    expect_rows("app/mask_count/" + std::to_string(level), out.counts[level]);
   }
-  EXPECT_TRUE(golden().matches("reid_queries", out.object));
-  EXPECT_TRUE(golden().matches("appearance_queries", out.appearance));
+  expect_rows("reid_queries", out.object);
+  expect_rows("appearance_queries", out.appearance);
 }
 
 TEST_P(DetectorGolden, DetectionIsTheLastHead) {
-  EXPECT_TRUE(golden().matches("decoder/pred_logits/9", run().detection.class_logits));
-  EXPECT_TRUE(golden().matches("decoder/pred_masks/9", run().detection.mask_logits));
-  EXPECT_TRUE(golden().matches("reid_queries", run().detection.object));
-  EXPECT_TRUE(golden().matches("appearance_queries", run().detection.appearance));
+  expect_rows("decoder/pred_logits/9", run().detection.class_logits);
+  expect_rows("decoder/pred_masks/9", run().detection.mask_logits);
+  expect_rows("reid_queries", run().detection.object);
+  expect_rows("appearance_queries", run().detection.appearance);
 }
 
 INSTANTIATE_TEST_SUITE_P(Plans, DetectorGolden,
