@@ -144,7 +144,7 @@ MaskedDecoderPlan::MaskEmbedding MaskedDecoderPlan::embed_masks(const Tensor& no
   Tensor hidden = normed;
   for (std::size_t i = 0; i + 1 < layers.size(); ++i)
     hidden = ops::linear(hidden, layers[i].weight, layers[i].bias, {.activation = Activation::relu});
-  return {ops::linear(hidden, mask_weight_, mask_bias_, {.dtype = dtype_}),
+  return {ops::cast(ops::linear(hidden, mask_weight_, mask_bias_), dtype_),
           ops::linear(hidden, shift_weight_, shift_bias_)};
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <sstream>
 #include <unordered_map>
 #include <vector>
 
@@ -154,6 +155,30 @@ struct Packed {
   dnnl::memory memory;
 };
 
+std::string describe(const Tensor& t) {
+  std::ostringstream text;
+  if (t) text << ' ' << t.dtype() << t.size();
+  return text.str();
+}
+std::string describe(const Convolution& a) {
+  return "convolution of" + describe(a.x) + " with" + describe(a.weight) + " into" + describe(a.y);
+}
+std::string describe(const Linear& a) {
+  return "product of" + describe(a.x) + " with" + describe(a.weight) + " into" + describe(a.y);
+}
+std::string describe(const BatchedProduct& a) {
+  return "batched product of" + describe(a.a) + " with" + describe(a.b) + " into" + describe(a.y);
+}
+
+template <class Args, class Make>
+Primitive checked(const Args& args, Make&& make) {
+  try {
+    return make(args);
+  } catch (const dnnl::error& error) {
+    fail("onednn: this machine has no ", describe(args), ": ", error.what());
+  }
+}
+
 class Caches {
  public:
   template <class Args, class Make>
@@ -161,7 +186,7 @@ class Caches {
     const Key key = key_of(args);
     const std::lock_guard lock(mutex_);
     auto& slot = primitives_[key];
-    if (!slot) slot = std::make_shared<const Primitive>(make(args));
+    if (!slot) slot = std::make_shared<const Primitive>(checked(args, make));
     return slot;
   }
 
