@@ -1,17 +1,16 @@
 // Whole frames through the official R50 architecture (100 queries): resize, network, tracker, masks at the output
 // size, run lengths. Deterministic weights; half of all mask pixels are foreground, more than in real videos. Reported
 // are wall time and core-seconds (CPU time of all threads) a frame and the share of every stage.
-#include <sys/resource.h>
-
-#include <cmath>
-#include <memory>
-
-#include <benchmark/benchmark.h>
-
 #include "nn/init/test_weights.h"
 #include "tensor/stage_timer.h"
 #include "visage/model/model.h"
 #include "visage/pipeline/video_pipeline.h"
+
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <memory>
+#include <sys/resource.h>
 
 namespace {
 
@@ -40,8 +39,7 @@ void track_frames(benchmark::State& state, media::Size size, Precision precision
   std::unique_ptr<pipeline::VideoPipeline> video;
   try {
     video = std::make_unique<pipeline::VideoPipeline>(
-        model(),
-        pipeline::PipelineOptions{.precision = precision, .shortest_edge = size.height, .window = 1});
+        model(), pipeline::PipelineOptions{.precision = precision, .shortest_edge = size.height, .window = 1});
   } catch (const UsageError& error) {
     state.SkipWithError(error.what());
     return;
@@ -63,12 +61,24 @@ void track_frames(benchmark::State& state, media::Size size, Precision precision
 }
 
 BENCHMARK_CAPTURE(track_frames, 480x864_f32, media::Size{864, 480}, Precision::f32)
-    ->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime()->Iterations(6);
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(6);
 BENCHMARK_CAPTURE(track_frames, 360x640_f32, media::Size{640, 360}, Precision::f32)
-    ->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime()->Iterations(8);
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(8);
 BENCHMARK_CAPTURE(track_frames, 480x864_bf16, media::Size{864, 480}, Precision::bf16)
-    ->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime()->Iterations(10);
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(10);
 BENCHMARK_CAPTURE(track_frames, 360x640_bf16, media::Size{640, 360}, Precision::bf16)
-    ->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime()->Iterations(10);
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(10);
 
 }  // namespace

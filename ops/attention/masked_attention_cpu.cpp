@@ -165,7 +165,7 @@ struct Head {
         if (args.out.dtype == DType::f32)
           args.out.as<float>()[at + d] = value;
         else
-          args.out.as<BFloat16>()[at + d] = BFloat16(value);
+          store(args.out.as<BFloat16>()[at + d], value);
       }
     }
   }

@@ -7,6 +7,13 @@
 namespace visage::ops::max_pool2d_detail {
 namespace {
 
+float larger(float a, float b) { return a > b ? a : b; }
+BFloat16 larger(BFloat16 a, BFloat16 b) {
+  BFloat16 result;
+  result.bits = static_cast<float>(a) > static_cast<float>(b) ? a.bits : b.bits;
+  return result;
+}
+
 template <class T>
 void pool_row(const Forward& a, std::int64_t image, std::int64_t row) {
   const std::int64_t h = a.x.size[1], w = a.x.size[2], channels = a.x.size[3], out_w = a.y.size[2];
@@ -21,8 +28,8 @@ void pool_row(const Forward& a, std::int64_t image, std::int64_t row) {
     for (std::int64_t i = top; i < bottom; ++i) {
       for (std::int64_t j = left; j < right; ++j) {
         const T* pixel = x + (i * w + j) * channels;
-        for (std::int64_t c = 0; c < channels; ++c)
-          if (static_cast<float>(pixel[c]) > static_cast<float>(y[c])) y[c] = pixel[c];
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c) y[c] = larger(pixel[c], y[c]);
       }
     }
   }

@@ -3,6 +3,7 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
 
+#include <cmath>
 #include <vector>
 
 #define VISAGE_AVX512 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]]

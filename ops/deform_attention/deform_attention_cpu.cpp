@@ -84,7 +84,7 @@ void fused(const DeformFusedArgs& args) {
       sampling_row<Sampling>(args, n, token, own, row.data());
       attend<Value>(args, n, token, own, row.data(), sum.data());
       Out* to = args.out.as<Out>() + i * channels;
-      for (std::int64_t c = 0; c < channels; ++c) to[c] = Out(sum[c]);
+      for (std::int64_t c = 0; c < channels; ++c) store(to[c], sum[c]);
     }
   });
 }

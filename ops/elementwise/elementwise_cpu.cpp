@@ -13,7 +13,7 @@ constexpr std::int64_t kGrain = 1 << 15;  // elements worth a second thread
 template <class From, class To>
 void convert(const View& x, const View& out) {
   cpu::parallel_for(x.size.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) out.as<To>()[i] = To(static_cast<float>(x.as<From>()[i]));
+    for (std::int64_t i = begin; i < end; ++i) store(out.as<To>()[i], static_cast<float>(x.as<From>()[i]));
   });
 }
 

@@ -100,8 +100,9 @@ void affine(const Affine& a) {
       const float* scale = a.scale + image * a.scale_stride;
       const float* shift = a.shift + image * a.scale_stride;
       const float floor = a.relu ? 0.f : -INFINITY;
+#pragma omp simd  // in place, x and y are the same row
       for (std::int64_t c = 0; c < channels; ++c)
-        y[c] = Out(std::max(static_cast<float>(x[c]) * scale[c] + shift[c], floor));
+        store(y[c], std::max(static_cast<float>(x[c]) * scale[c] + shift[c], floor));
     }
   });
 }

@@ -63,7 +63,7 @@ void forward(const Forward& args) {
       const float rstd = 1.f / std::sqrt(variance_of(x, mean, channels) + args.eps);
       T* const y = args.y.as<T>() + row * channels;
 #pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) y[c] = static_cast<T>((x[c] - mean) * rstd * weight[c] + bias[c]);
+      for (std::int64_t c = 0; c < channels; ++c) store(y[c], (x[c] - mean) * rstd * weight[c] + bias[c]);
       if (args.mean) {
         args.mean.as<float>()[row] = mean;
         args.rstd.as<float>()[row] = rstd;
@@ -77,10 +77,10 @@ void write_gradient(const Gradient& gradient, std::int64_t offset, const float* 
   if (!gradient.to) return;
   T* const to = gradient.to.as<T>() + offset;
   if (gradient.beta == 0) {
-    for (std::int64_t c = 0; c < count; ++c) to[c] = static_cast<T>(values[c]);
+    for (std::int64_t c = 0; c < count; ++c) store(to[c], values[c]);
   } else {
     for (std::int64_t c = 0; c < count; ++c)
-      to[c] = static_cast<T>(gradient.beta * static_cast<float>(to[c]) + values[c]);
+      store(to[c], gradient.beta * static_cast<float>(to[c]) + values[c]);
   }
 }
 

@@ -31,23 +31,14 @@ Corners corner_weights(const BilinearTap& y, const BilinearTap& x) {
   return {(1 - y.weight) * (1 - x.weight), (1 - y.weight) * x.weight, y.weight * (1 - x.weight), y.weight * x.weight};
 }
 
-// out[c] = (kAdd ? out[c] : 0) + the four weighted corners. Sums of a few registers first, conversion to the output
-// type after, so that both loops are vectorised.
+// out[c] = (kAdd ? out[c] : 0) + the four weighted corners.
 template <bool kAdd, class In, class Out>
-void blend(const In* a, const In* b, const In* c, const In* d, Corners w, Out* out, std::int64_t channels) {
-  constexpr std::int64_t kChunk = 64;
-  const auto some = [&](std::int64_t first, std::int64_t count) {
-    float sum[kChunk];
-    for (std::int64_t i = 0; i < count; ++i)
-      sum[i] = w.top_left * static_cast<float>(a[first + i]) + w.top_right * static_cast<float>(b[first + i]) +
-               w.bottom_left * static_cast<float>(c[first + i]) + w.bottom_right * static_cast<float>(d[first + i]);
-    if constexpr (kAdd)
-      for (std::int64_t i = 0; i < count; ++i) sum[i] += static_cast<float>(out[first + i]);
-    for (std::int64_t i = 0; i < count; ++i) out[first + i] = Out(sum[i]);
-  };
-  std::int64_t i = 0;
-  for (; i + kChunk <= channels; i += kChunk) some(i, kChunk);
-  some(i, channels - i);
+void blend(const In* a, const In* b, const In* c, const In* d, const Corners& w, Out* out, std::int64_t channels) {
+  for (std::int64_t i = 0; i < channels; ++i) {
+    const float sum = w.top_left * static_cast<float>(a[i]) + w.top_right * static_cast<float>(b[i]) +
+                      w.bottom_left * static_cast<float>(c[i]) + w.bottom_right * static_cast<float>(d[i]);
+    store(out[i], kAdd ? static_cast<float>(out[i]) + sum : sum);
+  }
 }
 
 template <bool kAdd, class In, class Out>
