@@ -41,6 +41,7 @@ data=tests/data/golden/ckpt
 seed safetensors "$data"/*.safetensors
 seed pth "$data"/*zip.pth
 seed pickle "$data"/*.pkl "$data"/*legacy.pth
+seed annotation tests/data/golden_eval/malformed/*.json
 
 mkdir -p "$build/findings"
 status=0
