@@ -30,7 +30,14 @@ extern "C" {
 namespace visage::media {
 namespace {
 
+// H.264 ends at 16,384 (macroblock limit of its highest level); libx264 refuses more, but leaks on the way out.
+constexpr int kMaxH264Side = 16384;
+
 int even(int side) { return side + side % 2; }
+
+bool fits(const char* encoder, Size size) {
+  return std::strcmp(encoder, "mpeg4") == 0 || std::max(size.width, size.height) <= kMaxH264Side;
+}
 
 ffmpeg::CodecPtr open_encoder(const char* name, const VideoOptions& options) {
   const AVCodec* encoder = avcodec_find_encoder_by_name(name);
@@ -202,6 +209,7 @@ class Mp4Writer final : public VideoWriter {
 std::unique_ptr<VideoWriter> open_mp4(const std::string& path, const VideoOptions& options) {
   ffmpeg::quiet();
   for (const char* encoder : {"libx264", "libopenh264", "mpeg4"}) {
+    if (!fits(encoder, options.size)) continue;
     if (auto codec = open_encoder(encoder, options)) {
       return std::make_unique<Mp4Writer>(path, options.size, std::move(codec));
     }
