@@ -3,7 +3,9 @@
 // cpu::features().avx512 is set.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // the intrinsics of GCC 12 use undefined registers on purpose
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 
