@@ -1,3 +1,8 @@
 #include "cli/main.h"
 
-int main(int argc, char** argv) { return visage::cli::run(argc, argv); }
+#include "tensor/cpu/parallel.h"
+
+int main(int argc, char** argv) {
+  visage::cpu::limit_spinning(argv);
+  return visage::cli::run(argc, argv);
+}

@@ -2,6 +2,7 @@
 // size, run lengths. Deterministic weights; half of all mask pixels are foreground, more than in real videos. Reported
 // are wall time and core-seconds (CPU time of all threads) a frame and the share of every stage.
 #include "nn/init/test_weights.h"
+#include "tensor/cpu/parallel.h"
 #include "tensor/stage_timer.h"
 #include "visage/model/model.h"
 #include "visage/pipeline/video_pipeline.h"
@@ -82,3 +83,11 @@ BENCHMARK_CAPTURE(track_frames, 360x640_bf16, media::Size{640, 360}, Precision::
     ->Iterations(10);
 
 }  // namespace
+
+int main(int argc, char** argv) {
+  visage::cpu::limit_spinning(argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

@@ -1,9 +1,11 @@
 #include "tensor/cpu/parallel.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #ifdef _OPENMP
 #include <omp.h>
+#include <unistd.h>
 #endif
 
 namespace visage::cpu {
@@ -12,6 +14,13 @@ namespace visage::cpu {
 
 int num_threads() { return 1; }
 void set_num_threads(int) {}
+
+void limit_spinning(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  setenv("GOMP_SPINCOUNT", "10000", 1);  // some 20 microseconds: as long as putting a thread to sleep and waking it
+  execv("/proc/self/exe", argv);
+  // Where that is not possible the program runs as it is, with more spinning.
+}
 
 namespace detail {
 
@@ -25,6 +34,13 @@ void run(std::int64_t count, std::int64_t, Body body, void* context) {
 
 int num_threads() { return omp_get_max_threads(); }
 void set_num_threads(int count) { omp_set_num_threads(std::max(count, 1)); }
+
+void limit_spinning(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  setenv("GOMP_SPINCOUNT", "10000", 1);  // some 20 microseconds: as long as putting a thread to sleep and waking it
+  execv("/proc/self/exe", argv);
+  // Where that is not possible the program runs as it is, with more spinning.
+}
 
 namespace detail {
 

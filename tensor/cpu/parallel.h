@@ -8,6 +8,12 @@ namespace visage::cpu {
 int num_threads();
 void set_num_threads(int count);
 
+/// Waiting threads of an OpenMP team spin for a while before they sleep, by default so long that a program with short
+/// serial parts keeps every core busy for nothing. The run-time library reads the limit before main(), so this restarts
+/// the process once with a short one. Call it first in main(); does nothing if OMP_WAIT_POLICY or GOMP_SPINCOUNT is
+/// set.
+void limit_spinning(char** argv);
+
 namespace detail {
 using Body = void (*)(void* context, std::int64_t begin, std::int64_t end);
 void run(std::int64_t count, std::int64_t grain, Body body, void* context);
