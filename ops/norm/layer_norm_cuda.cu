@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// partial[0][s][c] = sum of gy * n over the rows of slice s, partial[1][s][c] = sum of gy.
+/// partial [2, slices, C]: partial[0][s][c] = sum of gy * n over the rows of slice s, partial[1][s][c] = sum of gy.
 /// Mapping: block (b, s) owns channels [32 b, 32 b + 32) of slice s; warp w takes rows w, w + 8, ... of the slice, lane
 /// l channel l; then warp 0 adds up the eight warps' sums. Shared memory: 2 KiB. No atomics, so the order of summation
 /// is fixed. The rows of a slice are interleaved with those of the others.
@@ -163,13 +163,14 @@ template <class T>
 __global__ void __launch_bounds__(kTileColumns* kTileRows)
     backward_partial_kernel(const T* gy, const T* x, const T* residual, const float* mean, const float* rstd,
                             float* partial, std::int64_t rows, int channels) {
+  const std::int64_t slices = gridDim.y;
   VISAGE_SHARED(float, weight_sums, [kTileRows][kTileColumns]);
   VISAGE_SHARED(float, bias_sums, [kTileRows][kTileColumns]);
   const int column = static_cast<int>(threadIdx.x), tile_row = static_cast<int>(threadIdx.y);
   const int channel = static_cast<int>(blockIdx.x) * kTileColumns + column;
   float weight_sum = 0, bias_sum = 0;
   if (channel < channels) {
-    const std::int64_t step = kTileRows * kSlices;
+    const std::int64_t step = kTileRows * slices;
     for (std::int64_t row = blockIdx.y * std::int64_t{kTileRows} + tile_row; row < rows; row += step) {
       float value[1];
       load_sum(x, residual, row * channels + channel, value);
@@ -189,19 +190,19 @@ __global__ void __launch_bounds__(kTileColumns* kTileRows)
   }
   const std::int64_t at = std::int64_t{blockIdx.y} * channels + channel;
   partial[at] = weight_sum;
-  partial[kSlices * channels + at] = bias_sum;
+  partial[slices * channels + at] = bias_sum;
 }
 
 /// Adds up the slices; a thread owns a channel. gweight and gbias may be null.
 __global__ void __launch_bounds__(kThreads)
     backward_parameters_kernel(const float* partial, float* gweight, float weight_beta, float* gbias, float bias_beta,
-                               int channels) {
+                               int slices, int channels) {
   const int channel = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
   if (channel >= channels) return;
   float sums[2] = {};
   for (int which = 0; which < 2; ++which) {
-    for (std::int64_t slice = 0; slice < kSlices; ++slice) {
-      sums[which] += partial[(which * kSlices + slice) * channels + channel];
+    for (int slice = 0; slice < slices; ++slice) {
+      sums[which] += partial[std::int64_t{which * slices + slice} * channels + channel];
     }
   }
   const float weight_sum[1] = {sums[0]}, bias_sum[1] = {sums[1]};
@@ -252,14 +253,16 @@ template <class T>
 void backward_parameters(const Backward& args, StreamHandle stream) {
   const int channels = static_cast<int>(args.x.size[-1]);
   const std::int64_t rows = args.x.size.numel() / channels;
-  const dim3 grid(cuda::blocks_for(channels, kTileColumns), static_cast<unsigned>(kSlices));
+  // No more slices than there are tiles of rows, but one at least: without rows the gradients are zero.
+  const int slices = static_cast<int>(min(kSlices, max(std::int64_t{1}, (rows + kTileRows - 1) / kTileRows)));
+  const dim3 grid(cuda::blocks_for(channels, kTileColumns), static_cast<unsigned>(slices));
   cuda::launch<backward_partial_kernel<T>>({grid, dim3(kTileColumns, kTileRows), 0, stream}, args.gy.as<const T>(),
                                            args.x.as<const T>(), args.residual.as<const T>(),
                                            args.mean.as<const float>(), args.rstd.as<const float>(),
                                            args.partial.as<float>(), rows, channels);
-  cuda::launch<backward_parameters_kernel>({cuda::blocks_for(channels, kThreads), kThreads, 0, stream},
-                                           args.partial.as<const float>(), args.gweight.to.as<float>(),
-                                           args.gweight.beta, args.gbias.to.as<float>(), args.gbias.beta, channels);
+  cuda::launch<backward_parameters_kernel>(
+      {cuda::blocks_for(channels, kThreads), kThreads, 0, stream}, args.partial.as<const float>(),
+      args.gweight.to.as<float>(), args.gweight.beta, args.gbias.to.as<float>(), args.gbias.beta, slices, channels);
 }
 
 }  // namespace

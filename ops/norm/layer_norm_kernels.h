@@ -31,7 +31,7 @@ struct Backward {
 void backward_cpu(const Backward& args);
 void backward_cuda(const Backward& args, StreamHandle stream);
 
-/// The CUDA backward sums the parameter gradients in this many independent slices of the rows.
+/// The CUDA backward sums the parameter gradients in at most this many independent slices of the rows.
 inline constexpr std::int64_t kSlices = 32;
 
 }  // namespace visage::ops::layer_norm_detail

@@ -1,0 +1,24 @@
+#pragma once
+// What tests set on the harness; kernels never see this.
+#include <cstddef>
+#include <cstdint>
+
+namespace simt {
+
+/// Which ready thread of a block runs next. A correct kernel gives the same result under each.
+enum class Schedule { forward, reverse, random };
+/// Default: SIMT_SCHEDULE=forward|reverse|random in the environment, else forward.
+void set_schedule(Schedule schedule, std::uint64_t seed = 1);
+
+/// Eager streams run work when it is queued; lazy ones only when something waits for it, which shows every missing
+/// synchronisation. Default: SIMT_STREAMS=eager|lazy in the environment, else eager.
+enum class Streams { eager, lazy };
+void set_streams(Streams streams);
+
+/// Device memory that can be allocated in all; default 8 GiB.
+void set_memory_limit(std::size_t bytes);
+
+/// Device bytes allocated and not freed.
+std::size_t memory_in_use();
+
+}  // namespace simt
