@@ -21,8 +21,12 @@ using test::DeviceArray;
 
 class Execution : public testing::TestWithParam<simt::Schedule> {
  protected:
-  void SetUp() override { simt::set_schedule(GetParam(), 7); }
+  void SetUp() override { previous_ = simt::set_schedule(GetParam(), 7); }
+  void TearDown() override { simt::set_schedule(previous_); }
   static StreamHandle stream() { return current_stream(); }
+
+ private:
+  simt::Schedule previous_;
 };
 
 __global__ void indices_kernel(int* out) {

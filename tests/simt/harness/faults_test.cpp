@@ -15,12 +15,14 @@ namespace {
 
 using test::DeviceArray;
 
-/// Runs a kernel on 256 floats of device memory and waits for it.
+/// Runs a kernel on 256 floats of device memory and waits for it. The messages below are those of the forward schedule.
 template <auto Kernel, class... Arguments>
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, Arguments... arguments) {
+  const simt::Schedule previous = simt::set_schedule(simt::Schedule::forward);
   DeviceArray<float> data(std::vector<float>(256));
   launch<Kernel>({grid, block, shared_bytes, current_stream()}, data.data(), arguments...);
   synchronize(current_stream());
+  simt::set_schedule(previous);
 }
 
 // ---- found in every build
@@ -142,7 +144,7 @@ TEST(FaultsDeathTest, IntrinsicOutsideAKernel) { EXPECT_DEATH(__syncthreads(), "
 
 __global__ void set_kernel(float* data, float value) { data[threadIdx.x] = value; }
 TEST(Faults, MissingStreamSynchronisationShowsWithLazyStreams) {
-  simt::set_streams(simt::Streams::lazy);
+  const simt::Streams previous = simt::set_streams(simt::Streams::lazy);
   DeviceArray<float> data(32);
   float* pinned = nullptr;
   check(cudaMallocHost(&pinned, 128), "cudaMallocHost");
@@ -163,7 +165,7 @@ TEST(Faults, MissingStreamSynchronisationShowsWithLazyStreams) {
     EXPECT_EQ(copy_on_second(), 42.f);
   }
   check(cudaFreeHost(pinned), "cudaFreeHost");
-  simt::set_streams(simt::Streams::eager);
+  simt::set_streams(previous);
 }
 
 #if !defined(SIMT_TSAN)

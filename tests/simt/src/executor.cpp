@@ -279,9 +279,9 @@ std::vector<std::uint64_t> block_order(std::uint64_t count) {
 
 }  // namespace
 
-void set_schedule(Schedule value, std::uint64_t seed) {
-  schedule = value;
+Schedule set_schedule(Schedule value, std::uint64_t seed) {
   generator.seed(static_cast<unsigned>(seed));
+  return std::exchange(schedule, value);
 }
 
 void ReadySet::clear() { std::fill(std::begin(words_), std::end(words_), 0); }

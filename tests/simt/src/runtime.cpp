@@ -152,9 +152,9 @@ cudaError_t refuse(const Launch& launch, const char* why) {
 
 }  // namespace
 
-void set_streams(Streams streams) {
+Streams set_streams(Streams streams) {
   drain_all();
-  runtime().mode = streams;
+  return std::exchange(runtime().mode, streams);
 }
 void set_memory_limit(std::size_t bytes) { runtime().memory_limit = bytes; }
 std::size_t memory_in_use() { return runtime().in_use; }

@@ -7,13 +7,13 @@ namespace simt {
 
 /// Which ready thread of a block runs next. A correct kernel gives the same result under each.
 enum class Schedule { forward, reverse, random };
-/// Default: SIMT_SCHEDULE=forward|reverse|random in the environment, else forward.
-void set_schedule(Schedule schedule, std::uint64_t seed = 1);
+/// Default: SIMT_SCHEDULE=forward|reverse|random in the environment, else forward. Returns the previous one.
+Schedule set_schedule(Schedule schedule, std::uint64_t seed = 1);
 
 /// Eager streams run work when it is queued; lazy ones only when something waits for it, which shows every missing
-/// synchronisation. Default: SIMT_STREAMS=eager|lazy in the environment, else eager.
+/// synchronisation. Default: SIMT_STREAMS=eager|lazy in the environment, else eager. Returns the previous one.
 enum class Streams { eager, lazy };
-void set_streams(Streams streams);
+Streams set_streams(Streams streams);
 
 /// Device memory that can be allocated in all; default 8 GiB.
 void set_memory_limit(std::size_t bytes);
