@@ -17,7 +17,7 @@ constexpr std::size_t kMostRecords = 0xffff;
 constexpr std::uint16_t kVersionNeeded = 20, kDate1980 = 0x21;
 
 void put(std::string& out, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i) & 0xff);
+  for (; bytes > 0; --bytes, value >>= 8) out += static_cast<char>(value & 0xff);
 }
 
 // Pickle operations; see Python's Lib/pickletools.py.

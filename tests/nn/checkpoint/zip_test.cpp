@@ -13,7 +13,9 @@ using test::message_of;
 using testing::HasSubstr;
 
 std::string number(std::uint64_t value, int bytes) {
-  return {reinterpret_cast<const char*>(&value), static_cast<std::size_t>(bytes)};
+  std::string result;
+  for (; bytes > 0; --bytes, value >>= 8) result += static_cast<char>(value & 0xff);
+  return result;
 }
 
 template <class... Parts>
