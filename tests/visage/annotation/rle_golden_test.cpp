@@ -58,7 +58,8 @@ TEST(RleGoldenTest, BitmapsCountsStringsAreasAndBoxesAgree) {
 }
 
 TEST(RleGoldenTest, CodecIsExact) {
-  for (const json& item : load("codec.json")["codec_only"]) {
+  const json document = load("codec.json");
+  for (const json& item : document["codec_only"]) {
     SCOPED_TRACE(item["name"].get<std::string>());
     const std::vector<uint32_t> counts = to_counts(item["counts"]);
     EXPECT_EQ(counts_to_string(counts), item["counts_string"].get<std::string>());
@@ -70,7 +71,8 @@ TEST(RleGoldenTest, CodecIsExact) {
 }
 
 TEST(RleGoldenTest, NonCanonicalCountsAreMadeCanonical) {
-  for (const json& item : load("codec.json")["noncanonical"]) {
+  const json document = load("codec.json");
+  for (const json& item : document["noncanonical"]) {
     SCOPED_TRACE(item["name"].get<std::string>());
     EXPECT_EQ(counts_to_string(to_counts(item["counts"])), item["counts_string"].get<std::string>());
     const int64_t height = item["size"][0], width = item["size"][1];
@@ -114,7 +116,8 @@ std::vector<Rle> to_masks(const json& size, const json& strings) {
 }
 
 TEST(RleGoldenTest, UnionAndIntersectionAreExact) {
-  for (const json& item : load("ops.json")["merge"]) {
+  const json document = load("ops.json");
+  for (const json& item : document["merge"]) {
     SCOPED_TRACE(item["name"].get<std::string>());
     const std::vector<Rle> masks = to_masks(item["size"], item["masks"]);
     for (size_t i = 0; i < masks.size(); ++i) EXPECT_EQ(area(masks[i]), item["areas"][i].get<int64_t>());
