@@ -1,40 +1,12 @@
 #include "models/mask2former/pixel_decoder.h"
 
+#include "ops/deform_attention/sampling_locations.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/position/position.h"
 #include "ops/resize/resize.h"
 #include "ops/shape/views.h"
 
 namespace visage {
-namespace {
-
-// (column + 0.5) / width + offset / width: the reference point of a token plus its learned offset (Deformable DETR).
-Tensor sampling_locations(const Tensor& offsets, std::span<const ops::LevelShape> shapes, int heads, int points) {
-  const std::int64_t batch = offsets.size(0), length = offsets.size(1);
-  const auto levels = static_cast<std::int64_t>(shapes.size());
-  Tensor locations = Tensor::empty({batch, length, heads, levels, points, 2});
-  const float* offset = offsets.data<float>();
-  float* out = locations.data<float>();
-  for (std::int64_t n = 0; n < batch; ++n) {
-    for (const ops::LevelShape& own : shapes) {
-      for (std::int64_t i = 0; i < own.height * own.width; ++i) {
-        const float x = (static_cast<float>(i % own.width) + 0.5f) / static_cast<float>(own.width);
-        const float y = (static_cast<float>(i / own.width) + 0.5f) / static_cast<float>(own.height);
-        for (int head = 0; head < heads; ++head) {
-          for (const ops::LevelShape& level : shapes) {
-            for (int p = 0; p < points; ++p, offset += 2, out += 2) {
-              out[0] = x + offset[0] / static_cast<float>(level.width);
-              out[1] = y + offset[1] / static_cast<float>(level.height);
-            }
-          }
-        }
-      }
-    }
-  }
-  return locations;
-}
-
-}  // namespace
 
 Tensor level_tokens(const Tensor& tokens, std::span<const ops::LevelShape> shapes, std::size_t level) {
   std::int64_t start = 0;
@@ -70,7 +42,7 @@ Tensor DeformableEncoderLayer::operator()(const Tensor& tokens, const Tensor& po
   const Tensor value = ops::reshape(value_proj(tokens), {batch, length, heads, channels / heads});
   const Tensor logits = ops::reshape(attention_weights(query), {batch, length, heads, levels * points});
   const Tensor weights = ops::reshape(ops::softmax(logits), {batch, length, heads, levels, points});
-  const Tensor locations = sampling_locations(sampling_offsets(query), shapes, heads, points);
+  const Tensor locations = ops::sampling_locations(sampling_offsets(query), shapes, heads, points);
   const Tensor sampled = ops::deform_attention(value, shapes, locations, weights);
   const Tensor x = norm1(tokens, output_proj(sampled));
   return norm2(x, linear2(linear1(x, Activation::relu)));
