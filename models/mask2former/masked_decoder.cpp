@@ -4,6 +4,7 @@
 #include "ops/attention/masked_attention.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/position/position.h"
+#include "ops/resize/resize.h"
 #include "ops/shape/views.h"
 
 namespace visage {
@@ -18,6 +19,12 @@ Tensor attend(const nn::AttentionProjections& p, const Tensor& query, const Tens
 }
 
 }  // namespace
+
+Tensor mask_logits(const Tensor& embedding, const Tensor& mask_features) {
+  const Dims& map = mask_features.size();
+  const Tensor pixels = ops::reshape(mask_features, {map[0], map[1] * map[2], map[3]});
+  return ops::reshape(ops::matmul_nt(embedding, pixels), {map[0], embedding.size(1), map[1], map[2]});
+}
 
 MaskedDecoder::MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& config) : config_(config) {
   const std::int64_t hidden = config.hidden;
@@ -46,20 +53,28 @@ MaskedDecoder::MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& co
   mask_embed_ = nn::Mlp(scope / "mask_embed", {hidden, hidden, hidden, hidden});
 }
 
-HeadOutput MaskedDecoder::predict(const Tensor& query, const PixelFeatures& features, int head) const {
+HeadOutput MaskedDecoder::predict(const Tensor& query, const PixelFeatures& features,
+                                  std::span<const Tensor> level_features, int head) const {
   const Tensor normed = norm_(query);
-  const Dims& map = features.mask_features.size();
-  const Tensor pixels = ops::reshape(features.mask_features, {map[0], map[1] * map[2], map[3]});
-  const Tensor logits = ops::matmul_nt(mask_embed_(normed), pixels);
-  HeadOutput out{query, class_embed_(normed), ops::reshape(logits, {map[0], query.size(1), map[1], map[2]}), {}};
-  if (head < config_.decoder_layers) {
-    const ops::LevelShape& level = features.shapes[head % config_.levels];
-    out.blocked = ops::attention_mask(out.mask_logits, level.height, level.width);
-  }
+  HeadOutput out{.query = query, .class_logits = class_embed_(normed), .mask_embedding = mask_embed_(normed)};
+  if (level_features.empty()) out.mask_logits = mask_logits(out.mask_embedding, features.mask_features);
+  if (head == config_.decoder_layers) return out;
+  const int level = head % config_.levels;
+  const ops::LevelShape& shape = features.shapes[level];
+  const autograd::NoGrad constant;  // the attention mask is a decision, not a function with a gradient
+  out.blocked = ops::attention_mask(
+      level_features.empty() ? out.mask_logits : mask_logits(out.mask_embedding, level_features[level]), shape.height,
+      shape.width);
   return out;
 }
 
-DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features) const {
+DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features, MaskDetail detail) const {
+  std::vector<Tensor> level_features;
+  if (detail == MaskDetail::embeddings) {
+    const autograd::NoGrad constant;
+    for (const ops::LevelShape& shape : features.shapes)
+      level_features.push_back(ops::resize_bilinear(features.mask_features, shape.height, shape.width));
+  }
   const std::int64_t batch = features.tokens.size(0);
   std::vector<Tensor> keys, values;
   for (int level = 0; level < config_.levels; ++level) {
@@ -72,7 +87,7 @@ DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features) const {
 
   Tensor x = ops::repeat_batch(query_feat_, batch);
   DecoderOutput result;
-  result.heads.push_back(predict(x, features, 0));
+  result.heads.push_back(predict(x, features, level_features, 0));
   for (int i = 0; i < config_.decoder_layers; ++i) {
     const Layer& layer = layers_[i];
     const int level = i % config_.levels;
@@ -82,7 +97,7 @@ DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features) const {
     const Tensor q = ops::add(x, query_embed_);
     x = layer.self_norm(x, attend(layer.self, q, q, x, {.heads = config_.heads}));
     x = layer.ffn_norm(x, layer.linear2(layer.linear1(x, Activation::relu)));
-    result.heads.push_back(predict(x, features, i + 1));
+    result.heads.push_back(predict(x, features, level_features, i + 1));
   }
   result.embeddings = norm_(x);
   return result;

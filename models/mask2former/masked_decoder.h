@@ -7,11 +7,16 @@ namespace visage {
 
 /// Query features and what one prediction head makes of them.
 struct HeadOutput {
-  Tensor query;         // [N, Q, C], before decoder_norm
-  Tensor class_logits;  // [N, Q, K + 1]
-  Tensor mask_logits;   // [N, Q, H/4, W/4]
-  Tensor blocked;       // u8 [N, Q, h*w] of the level the next layer attends; empty after the last layer
+  Tensor query;           // [N, Q, C], before decoder_norm
+  Tensor class_logits;    // [N, Q, K + 1]
+  Tensor mask_embedding;  // [N, Q, C]: mask logits are its products with the mask features
+  Tensor mask_logits;     // [N, Q, H/4, W/4]; empty with MaskDetail::embeddings
+  Tensor blocked;         // u8 [N, Q, h*w] of the level the next layer attends; empty after the last layer
 };
+
+/// Whether every head's mask logits are wanted in full. Training computes them only for matched queries, from the
+/// embeddings; attention masks come from resized mask features then, which is the same (both maps are linear).
+enum class MaskDetail { full, embeddings };
 
 struct DecoderOutput {
   std::vector<HeadOutput> heads;  // head 0 sees the learned queries, head k the output of layer k
@@ -23,7 +28,7 @@ struct DecoderOutput {
 class MaskedDecoder {
  public:
   MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& config);
-  DecoderOutput operator()(const PixelFeatures& features) const;
+  DecoderOutput operator()(const PixelFeatures& features, MaskDetail detail) const;
 
   struct Layer {
     nn::AttentionProjections cross, self;
@@ -40,7 +45,8 @@ class MaskedDecoder {
   const nn::Mlp& mask_embed() const { return mask_embed_; }
 
  private:
-  HeadOutput predict(const Tensor& query, const PixelFeatures& features, int head) const;
+  HeadOutput predict(const Tensor& query, const PixelFeatures& features, std::span<const Tensor> level_features,
+                     int head) const;
   Mask2FormerConfig config_;
   std::vector<Layer> layers_;
   nn::LayerNorm norm_;
@@ -48,5 +54,8 @@ class MaskedDecoder {
   nn::Linear class_embed_;
   nn::Mlp mask_embed_;
 };
+
+/// Products of mask embeddings [N, Q, C] with mask features [N, h, w, C]: logits [N, Q, h, w].
+[[nodiscard]] Tensor mask_logits(const Tensor& embedding, const Tensor& mask_features);
 
 }  // namespace visage

@@ -160,8 +160,10 @@ void MaskedDecoderPlan::trace_head(DecoderOutput& trace, const Tensor& x, const 
                                    const PlannedPixels& pixels, const Tensor& allowed) const {
   const Tensor& map = pixels.merged;
   const Tensor logits = mask_logits(embed_masks(normed), map);
-  HeadOutput head{
-      x, source_.class_embed()(normed), ops::reshape(logits, {map.size(0), x.size(1), map.size(1), map.size(2)}), {}};
+  HeadOutput head{.query = x,
+                  .class_logits = source_.class_embed()(normed),
+                  .mask_embedding = source_.mask_embed()(normed),
+                  .mask_logits = ops::reshape(logits, {map.size(0), x.size(1), map.size(1), map.size(2)})};
   if (allowed) {
     const ops::LevelShape& shape = pixels.shapes[trace.heads.size() % pixels.shapes.size()];
     head.blocked = blocked_bytes(allowed, shape.height * shape.width);

@@ -40,7 +40,7 @@ class PlainDetector final : public Detector {
     }
     {
       const StageTimer timer("masked decoder");
-      t.decoder = model_.decoder()(t.pixel);
+      t.decoder = model_.decoder()(t.pixel, MaskDetail::full);
     }
     const StageTimer timer("appearance");
     const HeadOutput& last = t.decoder.heads.back();

@@ -59,7 +59,7 @@ TEST_F(StagesGolden, MaskedDecoder) {
       std::copy_n(x.data<float>() + n * x.stride()[0], x.stride()[0], window.data<float>() + n * window.stride()[0]);
   }
   pixel.mask_features = stage_input("decoder/mask_features", {2, 256, 24, 40});
-  const DecoderOutput out = model.decoder()(pixel);
+  const DecoderOutput out = model.decoder()(pixel, MaskDetail::full);
   for (std::size_t k = 0; k < out.heads.size(); ++k) {
     const std::string number = std::to_string(k);
     EXPECT_TRUE(
@@ -68,6 +68,21 @@ TEST_F(StagesGolden, MaskedDecoder) {
     EXPECT_TRUE(golden.matches("decoder/pred_masks/" + number, ops::reshape(masks, {1, 100, 2, 24, 40})));
   }
   EXPECT_TRUE(golden.matches("decoder/pred_embds", ops::reshape(out.embeddings, {1, 2, 100, 256})));
+}
+
+TEST_F(StagesGolden, AttentionMasksOfTheTrainingFormAreTheSame) {
+  const Tensor images = test::clip_images("clip2");
+  const PixelFeatures pixel = model.pixel_decoder()(model.backbone()(images));
+  const DecoderOutput full = model.decoder()(pixel, MaskDetail::full);
+  const DecoderOutput lean = model.decoder()(pixel, MaskDetail::embeddings);
+  for (std::size_t k = 0; k + 1 < full.heads.size(); ++k) {
+    EXPECT_FALSE(lean.heads[k].mask_logits);
+    const Tensor &a = full.heads[k].blocked, &b = lean.heads[k].blocked;
+    ASSERT_EQ(a.size(), b.size());
+    std::int64_t different = 0;
+    for (std::int64_t i = 0; i < a.numel(); ++i) different += a.data<std::uint8_t>()[i] != b.data<std::uint8_t>()[i];
+    EXPECT_LE(different, 1 + a.numel() / 100000) << "head " << k;
+  }
 }
 
 TEST_F(StagesGolden, AppearanceWithEmptyMasks) {
