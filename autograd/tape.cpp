@@ -56,6 +56,8 @@ bool needs_grad(std::span<const Tensor> inputs) {
          std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return meta_of(t) != nullptr; });
 }
 
+Tensor detach(const Tensor& tensor) { return Tensor::alias(tensor, tensor.size(), tensor.stride()); }
+
 void not_differentiable(const char* op, std::span<const Tensor> inputs) {
   check<AutogradError>(!needs_grad(inputs), op,
                        ": has no backward, but an input requires a gradient; detach the input or run under NoGrad");

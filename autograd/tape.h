@@ -81,6 +81,8 @@ Tensor grad(const Tensor& tensor);
 /// Forgets the value of the gradient and keeps its buffer: the next backward overwrites it.
 void zero_grad(const Tensor& tensor);
 bool needs_grad(std::span<const Tensor> inputs);
+/// The same elements without gradient history: what is computed from them treats them as constants.
+[[nodiscard]] Tensor detach(const Tensor& tensor);
 
 /// Every op calls exactly one of record() and not_differentiable(), so none can silently cut the graph.
 /// Empty tensors in `inputs` stand for absent optional inputs.

@@ -3,6 +3,7 @@
 #include "autograd/tape.h"
 #include "ops/attention/attention_mask.h"
 #include "ops/dispatch.h"
+#include "ops/gradient_of.h"
 #include "ops/mask_pool/mask_pool_kernels.h"
 #include "ops/resize/resize.h"
 #include "ops/shape/views.h"
@@ -14,11 +15,25 @@ MaskPooled mask_pool(const Tensor& features, const Tensor& mask_logits) {
                     "mask_pool: features must be contiguous [N,H,W,C]; got ", features.size());
   check<ShapeError>(mask_logits.rank() == 4 && mask_logits.size(0) == features.size(0),
                     "mask_pool: mask_logits must be [", features.size(0), ",Q,h,w]; got ", mask_logits.size());
-  const std::int64_t height = features.size(1), width = features.size(2);
-  const Tensor logits = resize_bilinear_planes(mask_logits, height, width);
-  const Dims rows{logits.size(0), logits.size(1), height * width};
-  return mask_pool_bits(reshape(features, {features.size(0), height * width, features.size(3)}),
-                        mask_bits(reshape(logits, rows), MaskBit::foreground));
+  autograd::not_differentiable("mask_pool (the mask logits, thresholded constants)", {mask_logits});
+  MaskPooled result;
+  Tensor bits;
+  const Dims tokens{features.size(0), features.size(1) * features.size(2), features.size(3)};
+  {
+    const autograd::NoGrad off;
+    const Tensor logits = resize_bilinear_planes(mask_logits, features.size(1), features.size(2));
+    bits = mask_bits(reshape(logits, {logits.size(0), logits.size(1), tokens[1]}), MaskBit::foreground);
+    result = mask_pool_bits(reshape(features, tokens), bits);
+  }
+  autograd::record("mask_pool", std::span(&features, 1), result.pooled,
+                   [=, counts = result.counts](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
+                     Gradient gfeatures = gradient_of(targets, 0);
+                     gfeatures.to.size = tokens;
+                     on_cpu("mask_pool", gy.device(), [&] {
+                       mask_pool_backward_cpu({gy.view(), bits.view(), counts.view(), gfeatures});
+                     });
+                   });
+  return result;
 }
 
 MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tensor& scale, const Tensor& shift) {

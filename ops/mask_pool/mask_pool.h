@@ -10,7 +10,9 @@ struct MaskPooled {
 
 /// Average of the features inside each mask: the logits are resized bilinearly to the size of the features, binarised
 /// by sigmoid > 0.5, and pooled = sum over the foreground / (count + 1e-6), so an empty mask gives zeros. features
-/// [N,H,W,C] f32, mask_logits [N,Q,h,w] f32, both contiguous.
+/// [N,H,W,C] f32, mask_logits [N,Q,h,w] f32, both contiguous. `pooled` is differentiable in the features. The masks are
+/// constants by definition, since a threshold has no useful derivative.
+/// throws AutogradError if a gradient of mask_logits is wanted: pass autograd::detach(mask_logits).
 [[nodiscard]] MaskPooled mask_pool(const Tensor& features, const Tensor& mask_logits);
 
 /// The same from bits (mask_bits, foreground), with a per-channel affine applied after the pooling:

@@ -75,4 +75,31 @@ void mask_pool_cpu(const MaskPoolArgs& args) {
   });
 }
 
+// gfeatures of a pixel = sum over the masks it belongs to of gpooled / (count + 1e-6). A task owns the pixels of one
+// mask word, so every element has one writer and the masks are summed in their order.
+void mask_pool_backward_cpu(const MaskPoolBackwardArgs& args) {
+  const std::int64_t queries = args.bits.size[1], words = args.bits.size[2];
+  const std::int64_t pixels = args.gfeatures.to.size[1], channels = args.gfeatures.to.size[2];
+  std::vector<float> share(args.gpooled.as<float>(), args.gpooled.as<float>() + args.gpooled.size.numel());
+  for (std::int64_t row = 0; row < args.bits.size[0] * queries; ++row) {
+    const float factor = 1 / (static_cast<float>(args.counts.as<std::int64_t>()[row]) + 1e-6f);
+    for (std::int64_t c = 0; c < channels; ++c) share[row * channels + c] *= factor;
+  }
+  cpu::parallel_for(args.bits.size[0] * words, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t n = i / words, w = i % words;
+      float* tile = args.gfeatures.to.as<float>() + (n * pixels + w * kTile) * channels;
+      if (args.gfeatures.beta == 0)
+        std::fill_n(tile, std::min<std::int64_t>(kTile, pixels - w * kTile) * channels, 0.f);
+      for (std::int64_t q = 0; q < queries; ++q) {
+        const float* from = share.data() + (n * queries + q) * channels;
+        for (auto word = args.bits.as<std::uint64_t>()[(n * queries + q) * words + w]; word; word &= word - 1) {
+          float* to = tile + std::countr_zero(word) * channels;
+          for (std::int64_t c = 0; c < channels; ++c) to[c] += from[c];
+        }
+      }
+    }
+  });
+}
+
 }  // namespace visage::ops

@@ -1,4 +1,5 @@
 #pragma once
+#include "ops/gradient.h"
 #include "tensor/view.h"
 
 namespace visage::ops {
@@ -12,5 +13,13 @@ struct MaskPoolArgs {
   View counts;  // i64 [N,Q]
 };
 void mask_pool_cpu(const MaskPoolArgs& args);
+
+struct MaskPoolBackwardArgs {
+  View gpooled;        // [N,Q,C]
+  View bits;           // words [N,Q,ceil(L/64)]
+  View counts;         // i64 [N,Q]
+  Gradient gfeatures;  // [N,L,C]
+};
+void mask_pool_backward_cpu(const MaskPoolBackwardArgs& args);
 
 }  // namespace visage::ops

@@ -2,6 +2,7 @@
 
 #include "autograd/tape.h"
 #include "ops/dispatch.h"
+#include "ops/gradient_of.h"
 #include "ops/resize/resize_kernels.h"
 
 namespace visage::ops {
@@ -15,15 +16,26 @@ void check_image(const char* op, const char* name, const Tensor& x) {
   check<DTypeError>(is_float(x), op, ": ", name, " must be f32 or bf16; got ", x.dtype());
 }
 
+View seen_as(const View& x, const Dims& size) { return {x.data, size, contiguous_strides(size), x.dtype, x.device}; }
+
+/// `in` and `out` are the sizes as images; those of planes have one channel.
+autograd::Backward make_backward(const Dims& in, const Dims& out) {
+  return [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
+    Gradient gx = gradient_of(targets, 0);
+    gx.to = seen_as(gx.to, in);
+    on_cpu("resize_bilinear", gy.device(), [&] { resize_bilinear_backward_cpu({seen_as(gy.view(), out), gx}); });
+  };
+}
+
 }  // namespace
 
 Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width) {
   check_image("resize_bilinear", "x", x);
   check<DTypeError>(x.dtype() == DType::f32, "resize_bilinear: x must be f32; got ", x.dtype());
   check<ShapeError>(height > 0 && width > 0, "resize_bilinear: cannot resize to ", height, " x ", width);
-  autograd::not_differentiable("resize_bilinear", {x});
   Tensor out = Tensor::empty({x.size(0), height, width, x.size(3)}, DType::f32, x.device());
   on_cpu("resize_bilinear", x.device(), [&] { resize_bilinear_cpu({x.view(), out.view()}); });
+  autograd::record("resize_bilinear", std::span(&x, 1), out, make_backward(x.size(), out.size()));
   return out;
 }
 
@@ -32,7 +44,6 @@ Tensor resize_bilinear_planes(const Tensor& x, std::int64_t height, std::int64_t
                     "resize_bilinear_planes: x must be contiguous [..., H, W], not empty; got ", x.size());
   check<DTypeError>(x.dtype() == DType::f32, "resize_bilinear_planes: x must be f32; got ", x.dtype());
   check<ShapeError>(height > 0 && width > 0, "resize_bilinear_planes: cannot resize to ", height, " x ", width);
-  autograd::not_differentiable("resize_bilinear_planes", {x});
   Dims size = x.size();
   size[-2] = height;
   size[-1] = width;
@@ -44,6 +55,8 @@ Tensor resize_bilinear_planes(const Tensor& x, std::int64_t height, std::int64_t
     resize_bilinear_planes_cpu({Tensor::alias(x, in, contiguous_strides(in)).view(),
                                 Tensor::alias(out, flat, contiguous_strides(flat)).view()});
   });
+  autograd::record("resize_bilinear_planes", std::span(&x, 1), out,
+                   make_backward({planes, in[1], in[2], 1}, {planes, height, width, 1}));
   return out;
 }
 

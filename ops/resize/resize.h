@@ -5,11 +5,11 @@ namespace visage::ops {
 
 /// Bilinear resizing of an image, `align_corners = false`, no antialiasing: output pixel d reads the source coordinate
 /// max((d + 0.5) * in / out - 0.5, 0) and blends its two neighbours in each axis, the upper one clamped to the border.
-/// x [N,H,W,C] f32, any strides with contiguous channels -> [N,height,width,C] f32.
+/// x [N,H,W,C] f32, any strides with contiguous channels -> [N,height,width,C] f32. Differentiable.
 /// throws ShapeError for another rank or an empty size, DTypeError for another type.
 [[nodiscard]] Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width);
 
-/// The same for planes: x [..., H, W] f32 contiguous -> [..., height, width].
+/// The same for planes: x [..., H, W] f32 contiguous -> [..., height, width]. Differentiable.
 [[nodiscard]] Tensor resize_bilinear_planes(const Tensor& x, std::int64_t height, std::int64_t width);
 
 /// y += resize_bilinear(low, H, W) in place, for exactly doubled sizes: the top-down step of a feature pyramid.

@@ -3,10 +3,13 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace visage::ops {
 namespace {
+
+constexpr std::int64_t kGrain = 16 * 1024;  // elements worth starting a thread for
 
 std::vector<BilinearTap> taps(std::int64_t in_size, std::int64_t out_size) {
   std::vector<BilinearTap> result(out_size);
@@ -84,6 +87,28 @@ void pool(const PoolCenterArgs& args) {
   });
 }
 
+// The output indices that read an input index, with their weights. The backward gathers by it, so that every row of the
+// gradient has one writer.
+class Readers {
+ public:
+  struct Reader {
+    std::int64_t index;
+    float weight;
+  };
+
+  Readers(std::int64_t in_size, std::int64_t out_size) : readers_(in_size) {
+    const auto all = taps(in_size, out_size);
+    for (std::int64_t i = 0; i < out_size; ++i) {
+      readers_[all[i].lower].push_back({i, 1 - all[i].weight});
+      if (all[i].weight != 0) readers_[all[i].upper].push_back({i, all[i].weight});
+    }
+  }
+  const std::vector<Reader>& of(std::int64_t index) const { return readers_[index]; }
+
+ private:
+  std::vector<std::vector<Reader>> readers_;
+};
+
 }  // namespace
 
 void resize_bilinear_cpu(const ResizeArgs& args) { resize<false, float, float>(args); }
@@ -103,6 +128,36 @@ void resize_bilinear_planes_cpu(const ResizeArgs& args) {
         const auto [left, right, weight] = tap_x[x];
         to[x] = (1 - tap.weight) * ((1 - weight) * top[left] + weight * top[right]) +
                 tap.weight * ((1 - weight) * bottom[left] + weight * bottom[right]);
+      }
+    }
+  });
+}
+
+void resize_bilinear_backward_cpu(const ResizeBackwardArgs& args) {
+  const View& in = args.gx.to;
+  const View& out = args.gout;
+  const std::int64_t in_height = in.size[1], in_width = in.size[2], channels = in.size[3];
+  const std::int64_t height = out.size[1], width = out.size[2];
+  const Readers readers(in_height, height);
+  const auto tap_x = taps(in_width, width);
+  const std::int64_t grain = std::max<std::int64_t>(kGrain / (width * channels), 1);
+  cpu::parallel_for(in.size[0] * in_height, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> blended(width * channels);
+    for (std::int64_t row = begin; row < end; ++row) {
+      float* to = in.as<float>() + row * in_width * channels;
+      if (args.gx.beta == 0) std::fill_n(to, in_width * channels, 0.f);
+      std::fill(blended.begin(), blended.end(), 0.f);
+      for (const auto& [y, weight] : readers.of(row % in_height)) {
+        const float* from = out.as<float>() + (row / in_height * height + y) * width * channels;
+        for (std::int64_t i = 0; i < width * channels; ++i) blended[i] += weight * from[i];
+      }
+      for (std::int64_t x = 0; x < width; ++x) {
+        const float* from = blended.data() + x * channels;
+        float* left = to + tap_x[x].lower * channels;
+        float* right = to + tap_x[x].upper * channels;
+        const float weight = tap_x[x].weight;
+        for (std::int64_t c = 0; c < channels; ++c) left[c] += (1 - weight) * from[c];
+        for (std::int64_t c = 0; c < channels; ++c) right[c] += weight * from[c];
       }
     }
   });

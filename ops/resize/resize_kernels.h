@@ -1,4 +1,5 @@
 #pragma once
+#include "ops/gradient.h"
 #include "tensor/view.h"
 
 namespace visage::ops {
@@ -9,6 +10,14 @@ struct ResizeArgs {
 };
 void resize_bilinear_cpu(const ResizeArgs& args);
 void resize_bilinear_planes_cpu(const ResizeArgs& args);
+
+/// Gradient of both resizings; gout [N,H',W',C] contiguous, gx [N,H,W,C] contiguous. Planes have C = 1.
+struct ResizeBackwardArgs {
+  View gout;
+  Gradient gx;
+};
+void resize_bilinear_backward_cpu(const ResizeBackwardArgs& args);
+
 /// out += x upsampled.
 void upsample2x_add_cpu(const ResizeArgs& args);
 

@@ -1,8 +1,11 @@
 #include "ops/mask_pool/mask_pool.h"
 
+#include "autograd/tape.h"
 #include "ops/attention/attention_mask.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/nchw.h"
 #include "tests/support/values.h"
 
 #include <bit>
@@ -29,6 +32,32 @@ TEST(MaskPoolGolden, EqualsTheRecordedNumbers) {
     for (std::int64_t p = 0; p < area; ++p) count += binary.data<std::uint8_t>()[row * area + p];
     EXPECT_EQ(got.counts.data<std::int64_t>()[row], count) << row;
   }
+}
+
+TEST(MaskPoolGolden, EqualsTheRecordedGradient) {
+  const test::GoldenFile golden("ops.safetensors");
+  const Tensor masks = golden.load("mask_pool/in/masks");
+  const auto pool = [&](std::span<const Tensor> in) { return mask_pool(in[0], masks).pooled; };
+  const Tensor features = test::to_nhwc(golden.load("mask_pool/in/feats"));
+  const Tensor got = test::gradients(pool, {features}, {true}, golden.load("mask_pool/up/y"))[0];
+  EXPECT_TRUE(golden.matches("mask_pool/grad/feats", test::to_nchw(got)));
+}
+
+TEST(MaskPool, GradientsAreTheDerivatives) {
+  Tensor masks = random_normal({2, 5, 6, 7}, 3);
+  for (std::int64_t i = 0; i < 42; ++i) masks.data<float>()[i] = -1;  // an empty mask
+  const auto pool = [&](std::span<const Tensor> in) { return mask_pool(in[0], masks).pooled; };
+  EXPECT_TRUE(test::gradcheck(pool, {random_normal({2, 3, 4, 5}, 1)}));
+  EXPECT_TRUE(test::gradcheck(pool, {random_normal({2, 11, 13, 40}, 1)}));
+}
+
+TEST(MaskPool, MasksMustBeDetached) {
+  const Tensor features = random_normal({1, 3, 4, 5}, 1), masks = random_normal({1, 2, 6, 7}, 2);
+  autograd::set_requires_grad(masks);
+  const Tensor outside = mask_pool(features, masks).pooled;
+  const autograd::Tape tape;
+  EXPECT_THROW((void)mask_pool(features, masks), AutogradError);
+  EXPECT_EQ(test::values_of(mask_pool(features, autograd::detach(masks)).pooled), test::values_of(outside));
 }
 
 // Sums in double over the set bits.

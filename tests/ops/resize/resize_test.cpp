@@ -2,6 +2,8 @@
 
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/nchw.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -33,6 +35,40 @@ TEST(ResizeGolden, EqualsTheRecordedNumbersInBothLayouts) {
     const Tensor y = resize_bilinear(contiguous(permuted(x, {0, 2, 3, 1})), size[2], size[3]);
     EXPECT_TRUE(golden.matches(op + "/out/y", permuted(y, {0, 3, 1, 2}))) << op;
   }
+}
+
+TEST(ResizeGolden, EqualsTheRecordedGradientsInBothLayouts) {
+  const test::GoldenFile golden("ops.safetensors");
+  for (const char* name : {"interp_up", "interp_up2x", "interp_down", "interp_down8", "interp_mixed", "interp_same"}) {
+    const std::string op = name;
+    const Tensor x = golden.load(op + "/in/x"), up = golden.load(op + "/up/y");
+    const auto planes = [&](std::span<const Tensor> in) {
+      return resize_bilinear_planes(in[0], up.size(2), up.size(3));
+    };
+    EXPECT_TRUE(golden.matches(op + "/grad/x", test::gradients(planes, {x}, {true}, up)[0])) << op;
+    const auto image = [&](std::span<const Tensor> in) { return resize_bilinear(in[0], up.size(2), up.size(3)); };
+    const Tensor gx = test::gradients(image, {test::to_nhwc(x)}, {true}, test::to_nhwc(up))[0];
+    EXPECT_TRUE(golden.matches(op + "/grad/x", test::to_nchw(gx))) << op;
+  }
+}
+
+TEST(Resize, GradientsAreTheDerivatives) {
+  for (const Dims& to : {Dims{7, 4}, Dims{3, 5}, Dims{1, 1}, Dims{6, 10}, Dims{13, 2}}) {
+    const auto image = [&](std::span<const Tensor> in) { return resize_bilinear(in[0], to[0], to[1]); };
+    EXPECT_TRUE(test::gradcheck(image, {random_normal({2, 3, 5, 4}, 1)})) << to;
+    EXPECT_TRUE(test::gradcheck(image, {random_normal({2, 6, 5, 40}, 1)})) << to;
+    const auto planes = [&](std::span<const Tensor> in) { return resize_bilinear_planes(in[0], to[0], to[1]); };
+    EXPECT_TRUE(test::gradcheck(planes, {random_normal({2, 3, 5, 4}, 1)})) << to;
+    EXPECT_TRUE(test::gradcheck(planes, {random_normal({1, 5}, 1)})) << to;
+  }
+}
+
+TEST(Resize, APitchedImageGetsAContiguousGradient) {
+  const Tensor wide = random_normal({1, 3, 5, 24}, 1), up = random_normal({1, 4, 4, 16}, 2);
+  const Tensor window = Tensor::alias(wide, {1, 3, 5, 16}, wide.stride(), 8);
+  const auto image = [](std::span<const Tensor> in) { return resize_bilinear(in[0], 4, 4); };
+  EXPECT_TRUE(allclose(test::gradients(image, {window}, {true}, up)[0],
+                       test::gradients(image, {contiguous(window)}, {true}, up)[0]));
 }
 
 TEST(Resize, BlendsTheFourNeighbours) {
