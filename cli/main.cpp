@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -124,6 +125,7 @@ Program::Program() {
   app_.set_version_flag("--version", std::string("visage ") + kVersion + " (" + kFeatures + ")",
                         "Print the version and what this build can do");
   app_.require_subcommand(1);
+  app_.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // inherited by the commands
   app_.get_formatter()->column_width(34);
   app_.footer(
       "Each command has its own help: visage track --help\n"
@@ -413,8 +415,8 @@ int run(int argc, char** argv) {
   Program program;
   const auto report = [&](const char* message, int code) {
     std::string line = program.name() + ": " + message;
-    for (char& c : line)
-      if (c == '\n') c = ' ';
+    for (std::size_t at; (at = line.find("\n  ")) != std::string::npos;) line.replace(at, 3, "; ");
+    std::replace(line.begin(), line.end(), '\n', ' ');
     std::fprintf(stderr, "%s\n", line.c_str());
     return code;
   };

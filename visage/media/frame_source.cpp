@@ -89,7 +89,8 @@ std::optional<Frame> FrameSource::next() {
   if (!frame) {
     check<InputError>(returned_ > 0 || position_ == 0, "no frame at start ", options_.start, " of ", options_.path,
                       ", which has ", position_, " frames; give a smaller start");
-    check<InputError>(returned_ > 0, "no frame in ", options_.path, "; check that the file is complete");
+    check<InputError>(returned_ > 0, "no frame in ", options_.path == "-" ? "stdin" : options_.path,
+                      "; check that the input is complete");
     return frame;
   }
   check<InputError>(frame->image.size() == info_.size, "frame sizes differ in ", options_.path, ": frame ", position_,

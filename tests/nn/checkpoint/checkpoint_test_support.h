@@ -1,6 +1,7 @@
 #pragma once
 #include "nn/checkpoint/checkpoint.h"
 #include "nn/checkpoint/strided.h"
+#include "tests/support/files.h"
 #include "tests/support/golden.h"
 
 #include <gtest/gtest.h>
@@ -10,30 +11,9 @@
 #include <fstream>
 #include <iterator>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 namespace visage::test {
-
-/// A folder of its own for one test, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "visage_test_XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 inline std::string read_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -49,18 +29,6 @@ inline std::string contiguous_bytes(const Tensor& tensor) {
   std::string result;
   nn::stream_contiguous(tensor.view(), [&](std::string_view bytes) { result += bytes; });
   return result;
-}
-
-/// The message of the E that `action` throws; a test failure and "" if it throws none.
-template <class E, class Action>
-std::string message_of(Action action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
 }
 
 inline std::vector<std::string> files_in(const std::string& folder) {

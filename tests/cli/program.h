@@ -1,0 +1,42 @@
+#pragma once
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace visage::test {
+
+/// How a run of the program ended.
+struct Ended {
+  int code = -1;  // exit code; 128 + signal when it was killed
+  std::string out, err;
+};
+
+struct Start {
+  std::string stdin_file = "/dev/null";
+  int stdin_pipe = -1;                // read end of a pipe, instead of the file
+  long long largest_file = -1;        // bytes a file may have: a full disk
+  std::string temporary_folder = {};  // TMPDIR
+};
+
+/// The visage program as a user starts it.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& arguments, const Start& start = {});
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void signal(int number) const;
+  Ended wait();
+
+ private:
+  std::string out_, err_;
+  pid_t process_ = -1;
+};
+
+/// Runs the program to its end.
+inline Ended run(const std::vector<std::string>& arguments, const Start& start = {}) {
+  return Program(arguments, start).wait();
+}
+
+}  // namespace visage::test
