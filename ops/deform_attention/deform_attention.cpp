@@ -1,9 +1,11 @@
 #include "ops/deform_attention/deform_attention.h"
 
-#include "autograd/tape.h"
 #include "ops/deform_attention/deform_attention_kernels.h"
 #include "ops/dispatch.h"
+#include "ops/gradient_of.h"
 #include "tensor/cpu/features.h"
+
+#include <algorithm>
 
 namespace visage::ops {
 namespace {
@@ -56,7 +58,6 @@ Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes,
     check<DTypeError>(x->dtype() == DType::f32, "deform_attention: inputs must be f32; got ", x->dtype());
     check<ShapeError>(x->is_contiguous(), "deform_attention: inputs must be contiguous; got stride ", x->stride());
   }
-  autograd::not_differentiable("deform_attention", {value, locations, weights});
   Tensor out =
       Tensor::empty({value.size(0), weights.size(1), value.size(2) * value.size(3)}, DType::f32, value.device());
   args.value = value.view();
@@ -64,6 +65,13 @@ Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes,
   args.weights = weights.view();
   args.out = out.view();
   on_cpu("deform_attention", value.device(), [&] { deform_attention_cpu(args); });
+  const Tensor inputs[] = {value, locations, weights};
+  autograd::record("deform_attention", inputs, out, [=](const Tensor& gy, std::span<const autograd::GradTarget> to) {
+    DeformBackwardArgs back{gy.view(),          value.view(),       locations.view(),   weights.view(),
+                            gradient_of(to, 0), gradient_of(to, 1), gradient_of(to, 2), {}};
+    std::copy_n(args.level, kMaxLevels, back.level);
+    on_cpu("deform_attention", gy.device(), [&] { deform_attention_backward_cpu(back); });
+  });
   return out;
 }
 

@@ -17,6 +17,7 @@ struct LevelShape {
 /// value [N,L,heads,dim], L = sum of the level areas, levels one after the other in row-major order;
 /// locations [N,Lq,heads,levels,points,2] as (x, y) in [0,1] of the level: coordinate x * width - 0.5, zero outside;
 /// weights [N,Lq,heads,levels,points] (already normalised). All f32 contiguous. -> [N,Lq,heads*dim] f32.
+/// Differentiable in all three; where a location crosses a pixel centre the derivative of the next cell is taken.
 /// throws ShapeError if the sizes do not fit together, DTypeError for another type.
 [[nodiscard]] Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes, const Tensor& locations,
                                       const Tensor& weights);

@@ -1,4 +1,5 @@
 #pragma once
+#include "ops/gradient.h"
 #include "tensor/view.h"
 
 namespace visage::ops {
@@ -19,6 +20,14 @@ struct DeformAttentionArgs {
   DeformLevel level[kMaxLevels];
 };
 void deform_attention_cpu(const DeformAttentionArgs& args);
+
+struct DeformBackwardArgs {
+  View gout;  // [N,Lq,heads*dim]
+  View value, locations, weights;
+  Gradient gvalue, glocations, gweights;
+  DeformLevel level[kMaxLevels];
+};
+void deform_attention_backward_cpu(const DeformBackwardArgs& args);
 
 struct DeformFusedArgs {
   View value;     // [N,L,heads*dim]

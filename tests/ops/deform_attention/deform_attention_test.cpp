@@ -2,8 +2,10 @@
 
 #include "ops/deform_attention/deform_attention_kernels.h"
 #include "tensor/cpu/features.h"
+#include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
+#include "tests/support/gradcheck.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -15,15 +17,75 @@ namespace {
 using test::allclose;
 using test::random_normal;
 
-TEST(DeformAttentionGolden, EqualsTheRecordedNumbers) {
-  const test::GoldenFile golden("ops.safetensors");
-  const Tensor sizes = golden.load("msda/in/shapes");
+std::vector<LevelShape> shapes_of(const Tensor& sizes) {
   std::vector<LevelShape> shapes;
   for (std::int64_t l = 0; l < sizes.size(0); ++l)
     shapes.push_back({sizes.data<std::int64_t>()[2 * l], sizes.data<std::int64_t>()[2 * l + 1]});
+  return shapes;
+}
+
+TEST(DeformAttentionGolden, EqualsTheRecordedNumbers) {
+  const test::GoldenFile golden("ops.safetensors");
+  const std::vector<LevelShape> shapes = shapes_of(golden.load("msda/in/shapes"));
   const Tensor y =
       deform_attention(golden.load("msda/in/value"), shapes, golden.load("msda/in/loc"), golden.load("msda/in/attn"));
   EXPECT_TRUE(golden.matches("msda/out/y", y));
+}
+
+TEST(DeformAttentionGolden, EqualsTheRecordedGradients) {
+  const test::GoldenFile golden("ops.safetensors");
+  const std::vector<LevelShape> shapes = shapes_of(golden.load("msda/in/shapes"));
+  const auto got =
+      test::gradients([&](std::span<const Tensor> in) { return deform_attention(in[0], shapes, in[1], in[2]); },
+                      {golden.load("msda/in/value"), golden.load("msda/in/loc"), golden.load("msda/in/attn")},
+                      {true, true, true}, golden.load("msda/up/y"));
+  EXPECT_TRUE(golden.matches("msda/grad/value", got[0]));
+  EXPECT_TRUE(golden.matches("msda/grad/loc", got[1]));
+  EXPECT_TRUE(golden.matches("msda/grad/attn", got[2]));
+}
+
+struct SamplingCase {
+  std::int64_t batch, queries, heads, points, dim;
+  std::vector<LevelShape> shapes;
+};
+
+// Locations in the middle part of the cells, some of them outside: the stencil of the gradient check stays away from
+// the kinks at the pixel centres.
+std::vector<Tensor> sampling_inputs(const SamplingCase& c) {
+  std::int64_t tokens = 0;
+  for (const LevelShape& shape : c.shapes) tokens += shape.height * shape.width;
+  const std::int64_t levels = std::ssize(c.shapes);
+  const Tensor locations = random_normal({c.batch, c.queries, c.heads, levels, c.points, 2}, 2, DType::f32, 0.5, 0.5);
+  for (std::int64_t i = 0; i < locations.numel(); ++i) {
+    const LevelShape& shape = c.shapes[i / 2 / c.points % levels];
+    const auto size = static_cast<float>(i % 2 ? shape.height : shape.width);
+    const float pixel = locations.data<float>()[i] * size - 0.5f, cell = std::floor(pixel);
+    locations.data<float>()[i] = (cell + 0.3f + 0.4f * (pixel - cell) + 0.5f) / size;
+  }
+  return {random_normal({c.batch, tokens, c.heads, c.dim}, 1), locations,
+          random_normal({c.batch, c.queries, c.heads, levels, c.points}, 3)};
+}
+
+TEST(DeformAttention, GradientsAreTheDerivatives) {
+  const std::vector<SamplingCase> cases = {{1, 3, 2, 2, 3, {{2, 3}, {4, 1}}},
+                                           {2, 40, 4, 4, 32, {{3, 5}, {6, 10}, {12, 20}}}};
+  for (const SamplingCase& c : cases) {
+    const auto attend = [&](std::span<const Tensor> in) { return deform_attention(in[0], c.shapes, in[1], in[2]); };
+    EXPECT_TRUE(test::gradcheck(attend, sampling_inputs(c), {.step = 2e-4, .tolerance = 2e-3})) << c.dim;
+  }
+}
+
+TEST(DeformAttention, GradientsDoNotDependOnTheNumberOfThreads) {
+  const SamplingCase c{2, 70, 3, 4, 32, {{3, 5}, {6, 10}}};
+  const auto attend = [&](std::span<const Tensor> in) { return deform_attention(in[0], c.shapes, in[1], in[2]); };
+  const Tensor up = random_normal({2, 70, 96}, 5);
+  const auto run = [&] { return test::gradients(attend, sampling_inputs(c), {true, true, true}, up); };
+  const auto many = run();
+  const int threads = cpu::num_threads();
+  cpu::set_num_threads(1);
+  const auto one = run();
+  cpu::set_num_threads(threads);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(many[i]), test::values_of(one[i])) << i;
 }
 
 struct Problem {
