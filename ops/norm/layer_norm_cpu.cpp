@@ -79,8 +79,7 @@ void write_gradient(const Gradient& gradient, std::int64_t offset, const float* 
   if (gradient.beta == 0) {
     for (std::int64_t c = 0; c < count; ++c) store(to[c], values[c]);
   } else {
-    for (std::int64_t c = 0; c < count; ++c)
-      store(to[c], gradient.beta * static_cast<float>(to[c]) + values[c]);
+    for (std::int64_t c = 0; c < count; ++c) store(to[c], gradient.beta * static_cast<float>(to[c]) + values[c]);
   }
 }
 
