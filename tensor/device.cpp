@@ -4,6 +4,7 @@
 #include "tensor/log.h"
 
 #include <charconv>
+#include <string>
 
 #ifdef VISAGE_CUDA
 #include "tensor/cuda/device.h"
@@ -14,7 +15,7 @@ namespace {
 
 std::string why_no_cuda() {
 #ifdef VISAGE_CUDA
-  return "no usable GPU (" + cuda::why_no_device() + ")";
+  return std::string("no usable GPU (").append(cuda::why_no_device()).append(")");
 #else
   return "this build has no CUDA backend (it was configured without a CUDA toolkit)";
 #endif
