@@ -1,10 +1,11 @@
 #include "ops/attention/masked_attention.h"
 
-#include "autograd/tape.h"
 #include "ops/attention/masked_attention_kernels.h"
 #include "ops/dispatch.h"
+#include "ops/gradient_of.h"
 #include "tensor/cpu/features.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace visage::ops {
@@ -35,6 +36,54 @@ void check_scores(const AttentionOptions& options, std::int64_t batch, std::int6
                     " keys; L is ", keys);
 }
 
+View view_of(const Tensor& x) { return x ? x.view() : View{}; }
+
+/// Whether the call is recorded; refuses what the backward cannot do.
+bool wants_gradient(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  autograd::not_differentiable("masked_attention (masks and score terms)",
+                               {options.blocked, options.allowed, options.score_y, options.score_x});
+  const Tensor inputs[] = {q, k, v};
+  if (!autograd::needs_grad(inputs)) return false;
+  const bool plain = q.dtype() == DType::f32 && k.dtype() == DType::f32 && v.dtype() == DType::f32 &&
+                     options.out == DType::f32 && !options.score_y;
+  check<AutogradError>(plain, "masked_attention: the backward is for f32 and without score terms; got q ", q.dtype(),
+                       ", k ", k.dtype(), ", v ", v.dtype(), ", out ", options.out);
+  return true;
+}
+
+MaskedAttentionArgs make_args(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                              const Tensor& out, const Tensor& lse) {
+  const auto dim = static_cast<float>(q.size(2)) / static_cast<float>(options.heads);
+  return {q.view(),
+          k.view(),
+          v.view(),
+          view_of(options.blocked),
+          view_of(options.allowed),
+          view_of(options.score_y),
+          view_of(options.score_x),
+          out.view(),
+          options.heads,
+          options.scale != 0 ? options.scale : 1 / std::sqrt(dim),
+          view_of(lse)};
+}
+
+autograd::Backward make_backward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                                 const Tensor& out, const Tensor& lse) {
+  return [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
+    const MaskedAttentionArgs args = make_args(q, k, v, options, out, lse);
+    MaskedAttentionBackwardArgs back{args, gy.view(), {}, {}, {}};
+    back.gq = gradient_of(targets, 0);
+    back.gk = gradient_of(targets, 1);
+    back.gv = gradient_of(targets, 2);
+    // A tensor given twice: the gradient of q is complete last, so it cannot be the one that overwrites.
+    if (back.gq && back.gq.beta == 0 && (back.gq.to.data == back.gk.to.data || back.gq.to.data == back.gv.to.data)) {
+      std::fill_n(back.gq.to.as<float>(), q.numel(), 0.f);
+      back.gq.beta = 1;
+    }
+    on_cpu("masked_attention", gy.device(), [&] { masked_attention_backward_cpu(back); });
+  };
+}
+
 }  // namespace
 
 Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
@@ -53,28 +102,20 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   check_scores(options, batch, queries, keys);
   check<DTypeError>(options.out == DType::f32 || options.out == DType::bf16,
                     "masked_attention: out must be f32 or bf16; got ", options.out);
-  autograd::not_differentiable("masked_attention", {q, k, v, options.score_y, options.score_x});
+  const bool recorded = wants_gradient(q, k, v, options);
   Tensor out = Tensor::empty(q.size(), options.out, q.device());
-  const auto view = [](const Tensor& x) { return x ? x.view() : View{}; };
-  const float scale = options.scale != 0
-                          ? options.scale
-                          : 1 / std::sqrt(static_cast<float>(channels) / static_cast<float>(options.heads));
-  const MaskedAttentionArgs args{q.view(),
-                                 k.view(),
-                                 v.view(),
-                                 view(options.blocked),
-                                 view(options.allowed),
-                                 view(options.score_y),
-                                 view(options.score_x),
-                                 out.view(),
-                                 options.heads,
-                                 scale};
+  const Tensor lse = recorded ? Tensor::empty({batch, options.heads, queries}, DType::f32, q.device()) : Tensor{};
+  const MaskedAttentionArgs args = make_args(q, k, v, options, out, lse);
   on_cpu("masked_attention", q.device(), [&] {
     if (cpu::features().avx512 && masked_attention_fits_avx512(args))
       masked_attention_avx512(args);
     else
       masked_attention_cpu(args);
   });
+  if (recorded) {
+    const Tensor inputs[] = {q, k, v};
+    autograd::record("masked_attention", inputs, out, make_backward(q, k, v, options, out, lse));
+  }
   return out;
 }
 

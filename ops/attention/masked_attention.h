@@ -21,7 +21,8 @@ struct AttentionOptions {
 /// equation 2), without the projections. A row that blocks every key is opened completely.
 /// q [N,Q,C], k and v [N,L,C] -> [N,Q,C]. f32 or bf16 each, computed in f32; the last axis is contiguous, rows may be
 /// pitched. C must be a multiple of heads.
-/// throws ShapeError or DTypeError if the parts do not fit together.
+/// Differentiable in q, k and v where all are f32 and there are no score terms; masks are constants.
+/// throws ShapeError or DTypeError if the parts do not fit together, AutogradError for a gradient it cannot compute.
 [[nodiscard]] Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                       const AttentionOptions& options = {});
 

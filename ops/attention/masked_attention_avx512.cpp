@@ -4,6 +4,7 @@
 #include "tensor/float16.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <list>
 
@@ -245,7 +246,9 @@ struct Head {
 
   VISAGE_AVX512 void finish() {
     for (std::int64_t i = 0; i < queries; ++i) {
-      const __m512 total = _mm512_set1_ps(_mm512_reduce_add_ps(_mm512_load_ps(sum.get() + i * kLanes)));
+      const float mass = _mm512_reduce_add_ps(_mm512_load_ps(sum.get() + i * kLanes));
+      const __m512 total = _mm512_set1_ps(mass);
+      if (args.lse) args.lse.as<float>()[(n * args.heads + head) * queries + i] = top.get()[i] + std::log2(mass);
       const std::int64_t at = ((n * queries + i) * args.heads + head) * kDim;
       for (int v = 0; v < V; ++v) {
         const __m512 value = _mm512_div_ps(_mm512_load_ps(out.get() + i * kDim + v * kLanes), total);

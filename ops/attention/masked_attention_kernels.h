@@ -1,4 +1,5 @@
 #pragma once
+#include "ops/gradient.h"
 #include "tensor/view.h"
 
 namespace visage::ops {
@@ -14,11 +15,20 @@ struct MaskedAttentionArgs {
   View out;      // [N,Q,C]
   std::int64_t heads;
   float scale;
+  View lse = {};  // f32 [N,heads,Q], base-2 log-sum-exp of the scaled scores for the backward, or no data
 };
 /// The portable kernel, and the AVX-512 one for head sizes 16, 32 and 64.
 void masked_attention_cpu(const MaskedAttentionArgs& args);
 void masked_attention_avx512(const MaskedAttentionArgs& args);
 bool masked_attention_fits_avx512(const MaskedAttentionArgs& args);
+
+/// For f32 tensors and no score terms; forward.out and forward.lse are what the forward left.
+struct MaskedAttentionBackwardArgs {
+  MaskedAttentionArgs forward;
+  View gout;            // [N,Q,C]
+  Gradient gq, gk, gv;  // when gq shares its buffer with another one, its beta is 1
+};
+void masked_attention_backward_cpu(const MaskedAttentionBackwardArgs& args);
 
 /// Writes the keys that row (n, q) sees to bits[0, words); bits of keys that do not exist are 0, and a row that would
 /// see nothing sees everything.

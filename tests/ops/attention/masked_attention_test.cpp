@@ -1,9 +1,13 @@
 #include "ops/attention/masked_attention.h"
 
+#include "autograd/tape.h"
 #include "ops/attention/attention_mask.h"
 #include "ops/attention/masked_attention_kernels.h"
+#include "ops/elementwise/elementwise.h"
+#include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
+#include "tests/support/gradcheck.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -161,6 +165,81 @@ TEST(MaskedAttention, TheScaleIsAnOption) {
   EXPECT_TRUE(allclose(got, masked_attention(in.q, in.k, in.v, in.options), {.reduced = 200, .absolute = 1e-5}));
 }
 
+Tensor contiguous(const Tensor& x) { return test::tensor_of(x.size(), test::values_of(x), x.dtype()); }
+
+TEST(MaskedAttention, GradientsAreTheDerivatives) {
+  const std::vector<Problem> problems = {{.batch = 1, .queries = 3, .keys = 5, .heads = 2, .dim = 4},
+                                         {.batch = 1, .queries = 4, .keys = 3, .dim = 4, .visible = 0},
+                                         {.batch = 1, .queries = 7, .keys = 70},
+                                         {.batch = 1, .queries = 7, .keys = 64, .visible = 0},
+                                         {.queries = 4, .keys = 129, .dim = 12, .visible = 0.1}};
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    Inputs in = random_inputs(problems[i]);
+    const auto attend = [&](std::span<const Tensor> t) { return masked_attention(t[0], t[1], t[2], in.options); };
+    const std::vector<Tensor> inputs = {in.q, contiguous(in.k), contiguous(in.v)};
+    EXPECT_TRUE(test::gradcheck(attend, inputs)) << "problem " << i;
+    if (!in.options.blocked) continue;
+    in.options.allowed = bits_of(in.options.blocked);
+    in.options.blocked = {};
+    EXPECT_TRUE(test::gradcheck(attend, inputs)) << "bits, problem " << i;
+  }
+}
+
+TEST(MaskedAttention, WithOneKeyOnlyTheValueMatters) {
+  const Inputs in = random_inputs({.keys = 1, .visible = 0});
+  const auto attend = [&](std::span<const Tensor> t) { return masked_attention(t[0], t[1], t[2], in.options); };
+  const auto got = test::gradients(attend, {in.q, in.k, in.v}, {true, true, true}, random_normal(in.q.size(), 9));
+  EXPECT_TRUE(allclose(got[0], Tensor::zeros(in.q.size()), {.absolute = 1e-4}));
+  EXPECT_TRUE(allclose(got[1], Tensor::zeros(in.k.size()), {.absolute = 1e-4}));
+}
+
+TEST(MaskedAttention, ATensorGivenTwiceGetsAllItsGradients) {
+  const Tensor x = random_normal({1, 9, 32}, 1), y = random_normal({1, 9, 32}, 2);
+  const AttentionOptions options{.heads = 2};
+  EXPECT_TRUE(
+      test::gradcheck([&](std::span<const Tensor> t) { return masked_attention(t[0], t[0], t[0], options); }, {x}));
+  EXPECT_TRUE(
+      test::gradcheck([&](std::span<const Tensor> t) { return masked_attention(t[0], t[0], t[1], options); }, {x, y}));
+  EXPECT_TRUE(
+      test::gradcheck([&](std::span<const Tensor> t) { return masked_attention(t[0], t[1], t[1], options); }, {x, y}));
+}
+
+TEST(MaskedAttention, PitchedInputsHaveTheSameGradients) {
+  const Inputs in = random_inputs({});
+  const auto attend = [&](std::span<const Tensor> t) { return masked_attention(t[0], t[1], t[2], in.options); };
+  const Tensor up = random_normal(in.q.size(), 9);
+  const auto pitched = test::gradients(attend, {in.q, in.k, in.v}, {true, true, true}, up);
+  const auto plain = test::gradients(attend, {in.q, contiguous(in.k), contiguous(in.v)}, {true, true, true}, up);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(pitched[i]), test::values_of(plain[i])) << i;
+}
+
+TEST(MaskedAttention, GradientsDoNotDependOnTheNumberOfThreads) {
+  const Inputs in = random_inputs({});
+  const auto attend = [&](std::span<const Tensor> t) { return masked_attention(t[0], t[1], t[2], in.options); };
+  const Tensor up = random_normal(in.q.size(), 9);
+  const auto run = [&] { return test::gradients(attend, {in.q, in.k, in.v}, {true, true, true}, up); };
+  const auto many = run();
+  const int threads = cpu::num_threads();
+  cpu::set_num_threads(1);
+  const auto one = run();
+  cpu::set_num_threads(threads);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(many[i]), test::values_of(one[i])) << i;
+}
+
+TEST(MaskedAttention, RefusesGradientsItCannotCompute) {
+  const autograd::Tape tape;
+  Inputs in = random_inputs({.keys = 6, .height = 2, .width = 3, .visible = 0});
+  autograd::set_requires_grad(in.options.score_y);
+  EXPECT_THROW((void)masked_attention(in.q, in.k, in.v, in.options), AutogradError);
+  in.options.score_y = autograd::detach(in.options.score_y);
+  (void)masked_attention(in.q, in.k, in.v, in.options);
+  autograd::set_requires_grad(in.q);
+  EXPECT_THROW((void)masked_attention(in.q, in.k, in.v, in.options), AutogradError);
+  Inputs half = random_inputs({.dtype = DType::bf16, .visible = 0});
+  autograd::set_requires_grad(half.v);
+  EXPECT_THROW((void)masked_attention(half.q, half.k, half.v, half.options), AutogradError);
+}
+
 TEST(MaskedAttention, RefusesPartsThatDoNotFit) {
   const Inputs in = random_inputs({});
   const auto with = [&](auto&& change) {
@@ -225,6 +304,45 @@ TEST(MaskedAttentionGolden, EqualsTheRecordedNumbers) {
     const Dims size = golden.at(op + "/out/y").full_size;
     const Tensor turned = Tensor::alias(out, size, {size[2], size[0] * size[2], 1});
     EXPECT_TRUE(golden.matches(op + "/out/y", turned)) << op;
+  }
+}
+
+// Gradient of x in project(), from that of its result.
+Tensor project_back(const Tensor& g, const Tensor& weight, std::int64_t first, std::int64_t heads) {
+  const std::int64_t length = g.size(1), dim = g.size(2), batch = g.size(0) / heads, width = heads * dim;
+  Tensor out = Tensor::empty({length, batch, width});
+  for (std::int64_t l = 0; l < length; ++l)
+    for (std::int64_t n = 0; n < batch; ++n)
+      for (std::int64_t i = 0; i < width; ++i) {
+        double sum = 0;
+        for (std::int64_t o = 0; o < width; ++o)
+          sum += static_cast<double>(g.data<float>()[((n * heads + o / dim) * length + l) * dim + o % dim]) *
+                 static_cast<double>(weight.data<float>()[(first + o) * width + i]);
+        out.data<float>()[(l * batch + n) * width + i] = static_cast<float>(sum);
+      }
+  return out;
+}
+
+TEST(MaskedAttentionGolden, EqualsTheRecordedGradients) {
+  const test::GoldenFile golden("ops.safetensors");
+  for (const std::string op : {"mha_masked", "mha_plain"}) {
+    const auto in = [&](const char* name) { return golden.load(op + "/in/" + name); };
+    const Tensor mask = golden.load("mha_masked/in/mask");
+    const std::int64_t heads = mask.size(0) / in("q").size(1), width = in("q").size(2);
+    AttentionOptions options{.heads = 1};
+    if (op == "mha_masked") options.blocked = mask;
+    std::vector<Tensor> inputs;
+    for (std::int64_t i = 0; const char* name : {"q", "k", "v"})
+      inputs.push_back(project(in(name), in("in_w"), in("in_b"), width * i++, heads));
+    const Tensor up = golden.load(op + "/up/y");
+    const Tensor no_bias = Tensor::zeros({width});
+    const Tensor by_image = project(up, permute(in("out_w"), {1, 0}), no_bias, 0, heads);
+    const auto attend = [&](std::span<const Tensor> t) { return masked_attention(t[0], t[1], t[2], options); };
+    const auto got = test::gradients(attend, inputs, {true, true, true}, by_image);
+    for (std::int64_t i = 0; const char* name : {"q", "k", "v"}) {
+      EXPECT_TRUE(golden.matches(op + "/grad/" + name, project_back(got[i], in("in_w"), width * i, heads))) << op;
+      ++i;
+    }
   }
 }
 
