@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <sstream>
 #include <unistd.h>
 
 namespace visage::cli {
@@ -41,8 +40,10 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const WeightChoice&
                          " tensors hold NaN or infinity, the first is ",
                          report.non_finite.empty() ? "" : report.non_finite.front(), "; use another checkpoint");
   if (!report.reinitialised.empty())
-    notes.push_back(choice.file + ": " + std::to_string(report.reinitialised.size()) +
-                    " tensors are not in the file and were initialised; train before trusting classes and identities");
+    notes.push_back(
+        choice.file + ": " + std::to_string(report.reinitialised.size()) +
+        " tensors do not come from the file and were initialised; classes and identities mean nothing before "
+        "training");
   return model;
 }
 

@@ -354,6 +354,10 @@ void Program::explain(const CLI::ParseError& error, int argc, char** argv) const
     fail<UsageError>("unknown option ", flag, near.empty() ? "" : "; did you mean " + near, "; ", name_,
                      " --help lists all");
   }
+  const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  check<UsageError>(!extra || command != track_,
+                    "more than one INPUT; put a pattern of images in quotes so that the shell leaves it alone: "
+                    "'frames/*.png'");
   fail<UsageError>("", error.what(), "; see ", name_, " --help");
 }
 

@@ -1,4 +1,5 @@
 #include "tensor/error.h"
+#include "visage/config/edit_distance.h"
 #include "visage/config/keys.h"
 
 #include <toml++/toml.h>
@@ -6,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <numeric>
 #include <sstream>
 
 namespace visage::config {
@@ -24,21 +24,6 @@ bool is_section(const std::string& path) {
 }
 
 std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
-
-/// Levenshtein distance: insertions, deletions and replacements that turn a into b.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
 
 /// The key or section most like `path`: by its whole path, or by its last part when it was put in the wrong section.
 std::string nearest_name(const std::string& path) {

@@ -5,6 +5,7 @@
 #include "visage/annotation/rle.h"
 #include "visage/media/overlay.h"
 #include "visage/media/png.h"
+#include "visage/media/sources.h"
 
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,7 @@ constexpr const char* kPartial = ".partial";
 constexpr const char* kOutputs[] = {"tracks.jsonl", "tracks.jsonl.partial",   "results.json", "overlay.mp4",
                                     "overlay.gif",  "embeddings.safetensors", "run.json"};
 constexpr const char* kOutputFolders[] = {"overlay_frames", "id_maps"};
+constexpr double kMostFps = 1000;
 constexpr const char* kRemedy = "; check that the folder exists, may be written and has free space";
 
 [[noreturn]] void cannot_write(const std::string& path, const std::string& reason) {
@@ -161,9 +163,11 @@ class OutputWriter::Maps {
 OutputWriter::OutputWriter(const OutputFolder& folder, OutputOptions options)
     : folder_(folder), options_(std::move(options)), lines_(std::make_unique<Lines>(folder.file("tracks.jsonl"))) {
   if (options_.id_maps == IdMaps::png) maps_ = std::make_unique<Maps>(folder.file("id_maps"));
-  if (options_.overlay)
-    overlay_ = media::open_video_writer(
-        folder.file("overlay"), {.size = options_.clip.size, .fps = options_.clip.fps, .format = *options_.overlay});
+  if (!options_.overlay) return;
+  // Some containers give a tick rate for the frame rate.
+  const double fps = options_.clip.fps > 0 && options_.clip.fps <= kMostFps ? options_.clip.fps : media::kDefaultFps;
+  overlay_ = media::open_video_writer(folder.file("overlay"),
+                                      {.size = options_.clip.size, .fps = fps, .format = *options_.overlay});
 }
 
 OutputWriter::~OutputWriter() = default;
