@@ -6,6 +6,7 @@ namespace visage::autograd {
 namespace {
 
 thread_local Tape* active_tape = nullptr;
+thread_local InputLog* active_log = nullptr;
 
 std::shared_ptr<Meta> meta_of(const Tensor& tensor) {
   return tensor ? std::static_pointer_cast<Meta>(tensor.autograd_meta()) : nullptr;
@@ -35,10 +36,27 @@ Tensor GradTarget::buffer() const {
   return meta_->grad;
 }
 
+bool GradTarget::adopt(const Tensor& grad_out) const {
+  if (incoming_ == Incoming::lent || meta_->leaf || meta_->written) return false;
+  if (grad_out.dtype() != meta_->dtype || !grad_out.is_contiguous()) return false;
+  meta_->grad = Tensor::alias(grad_out, meta_->size, contiguous_strides(meta_->size));
+  meta_->written = true;
+  return true;
+}
+
 Tape::Tape() : outer_(active_tape) { active_tape = this; }
 Tape::~Tape() { active_tape = outer_; }
 NoGrad::NoGrad() : suspended_(active_tape) { active_tape = nullptr; }
 NoGrad::~NoGrad() { active_tape = suspended_; }
+
+bool recording() { return active_tape != nullptr; }
+
+InputLog::InputLog() : outer_(active_log) { active_log = this; }
+InputLog::~InputLog() { active_log = outer_; }
+void InputLog::add(const Tensor& tensor) {
+  const auto same = [&](const Tensor& t) { return t.autograd_meta() == tensor.autograd_meta(); };
+  if (std::none_of(tensors_.begin(), tensors_.end(), same)) tensors_.push_back(tensor);
+}
 
 void set_requires_grad(const Tensor& tensor) { tensor.autograd_meta() = make_meta(tensor, true); }
 
@@ -52,6 +70,10 @@ void zero_grad(const Tensor& tensor) {
 }
 
 bool needs_grad(std::span<const Tensor> inputs) {
+  if (active_log) {
+    for (const Tensor& input : inputs)
+      if (meta_of(input)) active_log->add(input);
+  }
   return active_tape &&
          std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return meta_of(t) != nullptr; });
 }
@@ -80,6 +102,9 @@ void record(const char* op, std::span<const Tensor> inputs, Tensor& output, Back
 void Tape::backward(const Tensor& loss, const Tensor& seed) {
   const auto root = meta_of(loss);
   check<AutogradError>(root != nullptr, "backward: the loss does not depend on any tensor that requires a gradient");
+  check<ShapeError>(!seed || (seed.size() == root->size && seed.dtype() == root->dtype && seed.is_contiguous()),
+                    "backward: the seed must be contiguous and like the loss; loss ", root->size, ", seed ",
+                    seed ? seed.size() : Dims{});
   const NoGrad off;
   root->grad = seed ? seed : ones_like_scalar(loss);
   root->written = true;
@@ -88,8 +113,10 @@ void Tape::backward(const Tensor& loss, const Tensor& seed) {
     Node node = std::move(nodes_.back());
     nodes_.pop_back();
     if (node.output->written) {
+      using Incoming = GradTarget::Incoming;
+      const Incoming incoming = node.output == root && seed ? Incoming::lent : Incoming::owned;
       std::vector<GradTarget> targets;
-      for (const auto& meta : node.inputs) targets.emplace_back(meta.get());
+      for (const auto& meta : node.inputs) targets.emplace_back(meta.get(), incoming);
       node.backward(node.output->grad, targets);
     }
     node.output->grad = {};

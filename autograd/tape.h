@@ -1,6 +1,7 @@
 #pragma once
 #include "tensor/tensor.h"
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
@@ -23,16 +24,24 @@ struct Meta final : AutogradMeta {
 /// `buffer = beta * buffer + contribution`; beta 0 overwrites, so buffers are never cleared.
 class GradTarget {
  public:
-  explicit GradTarget(Meta* meta) : meta_(meta) {}
+  /// Whether the incoming gradient belongs to the tape, so that adopt() may keep it.
+  enum class Incoming : std::uint8_t { lent, owned };
+  explicit GradTarget(Meta* meta, Incoming incoming = Incoming::lent) : meta_(meta), incoming_(incoming) {}
   bool needed() const { return meta_ != nullptr; }
   /// Contiguous, shaped like the input; allocated on first use.
   Tensor buffer() const;
   float beta() const { return meta_->written ? 1.f : 0.f; }
   /// Tells that buffer() now holds this contribution.
   void done() const { meta_->written = true; }
+  /// Takes the incoming gradient itself, seen in the shape of the input, where the contribution equals it: no copy.
+  /// At most one target of an op may do so, after everything else has read the gradient. False when that is not
+  /// possible (leaves keep their buffers, a contribution is there already, the gradient is the caller's seed); then the
+  /// contribution has to be written to buffer().
+  bool adopt(const Tensor& grad_out) const;
 
  private:
   Meta* meta_;
+  Incoming incoming_;
 };
 
 /// grad_out is the gradient of the output; grad_in has one target an input, in the order given to record().
@@ -47,7 +56,7 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
 
   /// Walks the record from its end and leaves d loss / d leaf in grad(leaf). Saved tensors are freed on the way.
-  /// A loss of more than one element needs `seed`, the gradient of what follows.
+  /// A loss of more than one element needs `seed`, the gradient of what follows; contiguous and like the loss.
   /// throws AutogradError if the loss does not depend on a tensor that requires a gradient.
   void backward(const Tensor& loss, const Tensor& seed = {});
   std::size_t size() const { return nodes_.size(); }
@@ -63,6 +72,9 @@ class Tape {
   Tape* outer_;
 };
 
+/// True while operations of this thread are recorded.
+bool recording();
+
 /// Suspends recording on this thread.
 class NoGrad {
  public:
@@ -73,6 +85,22 @@ class NoGrad {
 
  private:
   Tape* suspended_;
+};
+
+/// Collects, while it lives, the tensors with gradients that operations of this thread take as inputs, recorded or not.
+/// Each is listed once. A log inside another hides it.
+class InputLog {
+ public:
+  InputLog();
+  ~InputLog();
+  InputLog(const InputLog&) = delete;
+  InputLog& operator=(const InputLog&) = delete;
+  const std::vector<Tensor>& tensors() const { return tensors_; }
+  void add(const Tensor& tensor);
+
+ private:
+  std::vector<Tensor> tensors_;
+  InputLog* outer_;
 };
 
 void set_requires_grad(const Tensor& tensor);

@@ -1,9 +1,26 @@
-#include "autograd/tape.h"
 #include "ops/conv/conv2d.h"
 #include "ops/conv/max_pool2d_kernels.h"
 #include "ops/dispatch.h"
+#include "ops/gradient/targets.h"
 
 namespace visage::ops {
+namespace {
+
+autograd::Backward max_pool2d_backward(const Tensor& x, const MaxPool2dOptions& options) {
+  check<AutogradError>(options.kernel <= max_pool2d_detail::kLargestKernel,
+                       "max_pool2d: no gradient for kernels above ", max_pool2d_detail::kLargestKernel, "; got ",
+                       options.kernel);
+  return [=](const Tensor& gy, Targets targets) {
+    const Gradient gx = gradient_of(targets, 0);
+    const Tensor place = Tensor::empty(gy.size(), DType::u8, gy.device());
+    on_cpu("max_pool2d", gy.device(), [&] {
+      max_pool2d_detail::backward_cpu(
+          {x.view(), gy.view(), place.view(), gx, options.kernel, options.stride, options.padding});
+    });
+  };
+}
+
+}  // namespace
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
   check<ShapeError>(x.rank() == 4 && x.is_contiguous(), "max_pool2d: x must be contiguous [N,H,W,C]; got ", x.size());
@@ -14,11 +31,11 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
   const auto length = [&](std::int64_t n) { return (n + 2 * options.padding - options.kernel) / options.stride + 1; };
   check<ShapeError>(length(x.size(1)) > 0 && length(x.size(2)) > 0, "max_pool2d: image smaller than the window; x ",
                     x.size());
-  autograd::not_differentiable("max_pool2d", {x});
   Tensor y = Tensor::empty({x.size(0), length(x.size(1)), length(x.size(2)), x.size(3)}, x.dtype(), x.device());
   on_cpu("max_pool2d", x.device(), [&] {
     max_pool2d_detail::forward_cpu({x.view(), y.view(), options.kernel, options.stride, options.padding});
   });
+  if (autograd::needs_grad({&x, 1})) autograd::record("max_pool2d", {&x, 1}, y, max_pool2d_backward(x, options));
   return y;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "tensor/view.h"
+#include "ops/gradient.h"
 
 namespace visage::ops::max_pool2d_detail {
 
@@ -8,5 +8,16 @@ struct Forward {
   int kernel, stride, padding;
 };
 void forward_cpu(const Forward& args);
+
+/// Places in a window are counted in one byte.
+inline constexpr int kLargestKernel = 15;
+
+struct Backward {
+  View x, gy;   // [N, H, W, C] and [N, H', W', C], contiguous
+  View place;   // [N, H', W', C] u8 scratch: where in its window each maximum is
+  Gradient gx;  // like x
+  int kernel, stride, padding;
+};
+void backward_cpu(const Backward& args);
 
 }  // namespace visage::ops::max_pool2d_detail

@@ -1,10 +1,12 @@
 #include "ops/elementwise/elementwise.h"
 
-#include "autograd/tape.h"
 #include "ops/dispatch.h"
 #include "ops/elementwise/elementwise_kernels.h"
+#include "ops/gradient/gradient_kernels.h"
+#include "ops/gradient/targets.h"
 
 #include <cstring>
+#include <vector>
 
 namespace visage::ops {
 namespace {
@@ -24,17 +26,24 @@ Tensor add(const Tensor& x, const Tensor& y) {
   bool suffix = y.rank() <= x.rank();
   for (int i = 1; suffix && i <= y.rank(); ++i) suffix = y.size(-i) == x.size(-i);
   check<ShapeError>(suffix, "add: the size of y must end the size of x; x ", x.size(), ", y ", y.size());
-  autograd::not_differentiable("add", {x, y});
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
   on_cpu("add", x.device(), [&] { add_cpu(x.view(), y.view(), out.view()); });
+  const Tensor inputs[] = {x, y};
+  autograd::record("add", inputs, out, [](const Tensor& gy, Targets targets) {
+    accumulate_rows("add", gy, targets, 1);
+    if (wants(targets, 0) && !targets[0].adopt(gy)) accumulate("add", gy, targets, 0);
+  });
   return out;
 }
 
 Tensor relu(const Tensor& x) {
   check_f32("relu", x);
-  autograd::not_differentiable("relu", {x});
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
-  on_cpu("relu", x.device(), [&] { relu_cpu(x.view(), out.view()); });
+  on_cpu("relu", x.device(), [&] { elementwise_detail::relu_cpu(x.view(), out.view()); });
+  autograd::record("relu", {&x, 1}, out, [out](const Tensor& gy, Targets targets) {
+    const Gradient gx = gradient_of(targets, 0);
+    on_cpu("relu", gy.device(), [&] { gradient_detail::relu_cpu({gy.view(), out.view(), gx}); });
+  });
   return out;
 }
 
@@ -43,29 +52,33 @@ Tensor cast(const Tensor& x, DType dtype) {
   const auto supported = [](DType type) { return type == DType::f32 || type == DType::bf16; };
   check<DTypeError>(supported(x.dtype()) && supported(dtype), "cast: from ", x.dtype(), " to ", dtype);
   check<ShapeError>(x.is_contiguous(), "cast: x must be contiguous; size ", x.size());
-  autograd::not_differentiable("cast", {x});
   Tensor out = Tensor::empty(x.size(), dtype, x.device());
   on_cpu("cast", x.device(), [&] { cast_cpu(x.view(), out.view()); });
+  autograd::record("cast", {&x, 1}, out, [](const Tensor& gy, Targets targets) { accumulate("cast", gy, targets, 0); });
   return out;
 }
 
 Tensor repeat_batch(const Tensor& x, std::int64_t batch) {
   check_f32("repeat_batch", x);
   check<ShapeError>(x.rank() == 2, "repeat_batch: x must be [Q,C]; got ", x.size());
-  autograd::not_differentiable("repeat_batch", {x});
   Tensor out = Tensor::empty({batch, x.size(0), x.size(1)}, x.dtype(), x.device());
   on_cpu("repeat_batch", x.device(), [&] {
     for (std::int64_t n = 0; n < batch; ++n)
       std::memcpy(out.data<float>() + n * x.numel(), x.data<float>(), x.nbytes());
   });
+  autograd::record("repeat_batch", {&x, 1}, out,
+                   [](const Tensor& gy, Targets targets) { accumulate_rows("repeat_batch", gy, targets, 0); });
   return out;
 }
 
 Tensor softmax(const Tensor& x) {
   check_f32("softmax", x);
-  autograd::not_differentiable("softmax", {x});
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
   on_cpu("softmax", x.device(), [&] { softmax_cpu(x.view(), out.view()); });
+  autograd::record("softmax", {&x, 1}, out, [out](const Tensor& gy, Targets targets) {
+    const Gradient gx = gradient_of(targets, 0);
+    on_cpu("softmax", gy.device(), [&] { softmax_backward_cpu(gy.view(), out.view(), gx); });
+  });
   return out;
 }
 
@@ -79,9 +92,57 @@ Tensor permute(const Tensor& x, const Dims& order) {
     seen[order[i]] = true;
     size[i] = x.size(static_cast<int>(order[i]));
   }
-  autograd::not_differentiable("permute", {x});
   Tensor out = Tensor::empty(size, x.dtype(), x.device());
   on_cpu("permute", x.device(), [&] { permute_cpu(x.view(), order, out.view()); });
+  autograd::record("permute", {&x, 1}, out, [order, from = x.size()](const Tensor& gy, Targets targets) {
+    Dims stride = from;
+    for (int i = 0; i < order.rank; ++i) stride[static_cast<int>(order[i])] = gy.stride()[i];
+    accumulate("permute", Tensor::alias(gy, from, stride), targets, 0);
+  });
+  return out;
+}
+
+Tensor mul_scalar(const Tensor& x, float factor) {
+  check_f32("mul_scalar", x);
+  Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
+  on_cpu("mul_scalar", x.device(), [&] { gradient_detail::accumulate_cpu({x.view(), {out.view(), 0}, factor}); });
+  autograd::record("mul_scalar", {&x, 1}, out,
+                   [factor](const Tensor& gy, Targets targets) { accumulate("mul_scalar", gy, targets, 0, factor); });
+  return out;
+}
+
+Tensor sum_all(const Tensor& x) {
+  check_f32("sum_all", x);
+  Tensor out = Tensor::empty({1}, DType::f32, x.device());
+  on_cpu("sum_all", x.device(), [&] { sum_all_cpu(x.view(), out.view()); });
+  autograd::record("sum_all", {&x, 1}, out, [size = x.size()](const Tensor& gy, Targets targets) {
+    Dims repeat = size;
+    for (int i = 0; i < repeat.rank; ++i) repeat[i] = 0;
+    accumulate("sum_all", Tensor::alias(gy, size, repeat), targets, 0);
+  });
+  return out;
+}
+
+Tensor weighted_sum(std::span<const Tensor> terms, std::span<const float> weights) {
+  check<ShapeError>(!terms.empty() && terms.size() == weights.size(), "weighted_sum: needs one weight a term; ",
+                    terms.size(), " terms, ", weights.size(), " weights");
+  for (const Tensor& term : terms) {
+    check_f32("weighted_sum", term);
+    check<ShapeError>(term.size() == terms[0].size(), "weighted_sum: terms of size ", terms[0].size(), " and ",
+                      term.size());
+  }
+  Tensor out = Tensor::empty(terms[0].size(), DType::f32, terms[0].device());
+  on_cpu("weighted_sum", out.device(), [&] {
+    for (std::int64_t i = 0; i < out.numel(); ++i) {
+      double sum = 0;
+      for (std::size_t t = 0; t < terms.size(); ++t) sum += static_cast<double>(weights[t]) * terms[t].data<float>()[i];
+      out.data<float>()[i] = static_cast<float>(sum);
+    }
+  });
+  autograd::record("weighted_sum", terms, out,
+                   [kept = std::vector<float>(weights.begin(), weights.end())](const Tensor& gy, Targets targets) {
+                     for (std::size_t t = 0; t < kept.size(); ++t) accumulate("weighted_sum", gy, targets, t, kept[t]);
+                   });
   return out;
 }
 

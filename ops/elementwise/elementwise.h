@@ -1,6 +1,10 @@
 #pragma once
 #include "tensor/tensor.h"
 
+#include <span>
+
+// Everything here is differentiable.
+
 namespace visage::ops {
 
 /// x + y, where the size of y is the end of the size of x ([N,Q,C] + [Q,C]). f32, contiguous.
@@ -21,5 +25,15 @@ namespace visage::ops {
 
 /// Axes in another order, copied; `order[i]` is the source axis of result axis i. f32.
 [[nodiscard]] Tensor permute(const Tensor& x, const Dims& order);
+
+/// x * factor. f32, contiguous.
+[[nodiscard]] Tensor mul_scalar(const Tensor& x, float factor);
+
+/// The sum of all elements, [1]. f32, contiguous; added up in f64 in an order that does not depend on the threads.
+[[nodiscard]] Tensor sum_all(const Tensor& x);
+
+/// sum over t of weights[t] * terms[t]: the total of weighted losses. f32, contiguous, all of one size; added up in
+/// f64. throws ShapeError if sizes differ or there is not one weight a term.
+[[nodiscard]] Tensor weighted_sum(std::span<const Tensor> terms, std::span<const float> weights);
 
 }  // namespace visage::ops

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace visage::ops::elementwise_detail {
 namespace {
@@ -53,6 +54,41 @@ void softmax_cpu(const View& x, const View& out) {
                         for (std::int64_t c = 0; c < columns; ++c) to[c] /= total;
                       }
                     });
+}
+
+void softmax_backward_cpu(const View& gy, const View& y, const Gradient& gx) {
+  const std::int64_t columns = y.size[-1];
+  const std::int64_t rows = columns ? y.size.numel() / columns : 0;
+  const std::int64_t grain = std::max<std::int64_t>(kGrain / std::max<std::int64_t>(columns, 1), 1);
+  cpu::parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float* up = gy.as<const float>() + r * columns;
+      const float* p = y.as<const float>() + r * columns;
+      float* to = gx.to.as<float>() + r * columns;
+      float along = 0;
+#pragma omp simd reduction(+ : along)
+      for (std::int64_t c = 0; c < columns; ++c) along += up[c] * p[c];
+      for (std::int64_t c = 0; c < columns; ++c) {
+        const float g = p[c] * (up[c] - along);
+        to[c] = gx.beta == 0 ? g : gx.beta * to[c] + g;
+      }
+    }
+  });
+}
+
+void sum_all_cpu(const View& x, const View& out) {
+  constexpr std::int64_t kBlock = 1 << 12;  // fixed, so that the result does not depend on the number of threads
+  const std::int64_t count = x.size.numel();
+  std::vector<double> partial((count + kBlock - 1) / kBlock);
+  cpu::parallel_for(static_cast<std::int64_t>(partial.size()), kGrain / kBlock,
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t b = begin; b < end; ++b)
+                        for (std::int64_t i = b * kBlock; i < std::min(count, (b + 1) * kBlock); ++i)
+                          partial[b] += x.as<const float>()[i];
+                    });
+  double total = 0;
+  for (const double part : partial) total += part;
+  *out.as<float>() = static_cast<float>(total);
 }
 
 void permute_cpu(const View& x, const Dims& order, const View& out) {

@@ -1,7 +1,9 @@
 #include "ops/linear/linear.h"
 
-#include "autograd/tape.h"
 #include "ops/dispatch.h"
+#include "ops/gradient/targets.h"
+
+#include <cstring>
 
 namespace visage::ops {
 namespace {
@@ -39,6 +41,58 @@ void run(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor
   }
 }
 
+/// The last two axes exchanged; no copy.
+Tensor transposed(const Tensor& t) {
+  Dims size = t.size(), stride = t.stride();
+  std::swap(size[-1], size[-2]);
+  std::swap(stride[-1], stride[-2]);
+  return Tensor::alias(t, size, stride);
+}
+
+/// Adds a * b^T to the gradient of input `i`, which may have more axes than the product.
+void accumulate_product(const Tensor& a, const Tensor& b, Targets targets, std::size_t i) {
+  if (!wants(targets, i)) return;
+  const Tensor whole = targets[i].buffer();
+  const float beta = targets[i].beta();
+  targets[i].done();
+  if (a.size(-1) == 0) {  // nothing is summed
+    if (beta == 0) std::memset(whole.view().data, 0, whole.nbytes());
+    return;
+  }
+  Dims size = a.size();
+  size[-1] = b.size(-2);
+  cpu::onednn::run(cpu::onednn::BatchedProduct{a, b, Tensor::alias(whole, size, contiguous_strides(size)), beta});
+}
+
+/// With g = the gradient before the activation:   gx = g * weight,  gweight = g^T * x,  gbias = sum of the rows of g.
+/// The products run in the type of x.
+autograd::Backward linear_backward(const Tensor& x, const Tensor& weight, const Tensor& relu_result) {
+  return [=](const Tensor& gy, Targets targets) {
+    on_cpu("linear", gy.device(), [&] {
+      const DType dtype = x.dtype();
+      const Tensor before = relu_result ? relu_gradient("linear", gy, relu_result, dtype) : gy;
+      accumulate_rows("linear", before, targets, 2);
+      const Tensor g = as_rows(contiguous_as("linear", before, dtype));
+      if (wants(targets, 0)) accumulate_product(g, transposed(contiguous_as("linear", weight, dtype)), targets, 0);
+      if (wants(targets, 1)) {
+        const Tensor rows = as_rows(has_one_pitch(x) ? x : contiguous_as("linear", x, dtype));
+        accumulate_product(transposed(g), transposed(rows), targets, 1);
+      }
+    });
+  };
+}
+
+/// ga = gy * b,  gb = gy^T * a.
+autograd::Backward matmul_nt_backward(const Tensor& a, const Tensor& b) {
+  return [=](const Tensor& gy, Targets targets) {
+    on_cpu("matmul_nt", gy.device(), [&] {
+      const Tensor g = contiguous_as("matmul_nt", gy, a.dtype());
+      accumulate_product(g, transposed(b), targets, 0);
+      accumulate_product(transposed(g), transposed(a), targets, 1);
+    });
+  };
+}
+
 }  // namespace
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const LinearOptions& options) {
@@ -46,12 +100,18 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const L
                     "linear: weight must be [N,K], K = last axis of x; x ", x.size(), ", weight ", weight.size());
   check<ShapeError>(!bias || bias.size() == Dims{weight.size(0)}, "linear: bias must be [N]; weight ", weight.size());
   check<DTypeError>(weight.dtype() == DType::f32, "linear: weight must be f32; got ", weight.dtype());
-  autograd::not_differentiable("linear", {x, weight, bias});
+  if (options.accumulate_into)
+    autograd::not_differentiable("linear with accumulate_into", {x, weight, bias, options.accumulate_into});
   Dims size = x.size();
   size[-1] = weight.size(0);
-  const Tensor y = options.accumulate_into ? options.accumulate_into : Tensor::empty(size, options.dtype, x.device());
+  Tensor y = options.accumulate_into ? options.accumulate_into : Tensor::empty(size, options.dtype, x.device());
   check<ShapeError>(y.size() == size, "linear: the residual must be ", size, "; got ", y.size());
   on_cpu("linear", x.device(), [&] { run(x, weight, bias, y, options); });
+  const Tensor inputs[] = {x, weight, bias};
+  if (autograd::needs_grad(inputs)) {
+    const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
+    autograd::record("linear", inputs, y, linear_backward(x, weight, relu_result));
+  }
   return y;
 }
 
@@ -59,9 +119,10 @@ Tensor matmul_nt(const Tensor& a, const Tensor& b) {
   check<ShapeError>(a.rank() == 3 && b.rank() == 3 && a.size(0) == b.size(0) && a.size(2) == b.size(2),
                     "matmul_nt: needs a [B,M,K] and b [B,N,K]; a ", a.size(), ", b ", b.size());
   check<DTypeError>(a.dtype() == b.dtype(), "matmul_nt: a is ", a.dtype(), ", b is ", b.dtype());
-  autograd::not_differentiable("matmul_nt", {a, b});
   Tensor y = Tensor::empty({a.size(0), a.size(1), b.size(1)}, DType::f32, a.device());
   on_cpu("matmul_nt", a.device(), [&] { cpu::onednn::run(cpu::onednn::BatchedProduct{a, b, y}); });
+  const Tensor inputs[] = {a, b};
+  autograd::record("matmul_nt", inputs, y, matmul_nt_backward(a, b));
   return y;
 }
 

@@ -1,7 +1,7 @@
 #include "ops/norm/group_norm.h"
 
-#include "autograd/tape.h"
 #include "ops/dispatch.h"
+#include "ops/gradient/targets.h"
 #include "ops/norm/group_norm_kernels.h"
 
 #include <cmath>
@@ -30,42 +30,97 @@ Tensor output_like(const char* op, const Tensor& x, const Tensor& out) {
   return out;
 }
 
-}  // namespace
+/// Pixels of an optional tensor.
+Pixels pixels_or_none(const char* op, const Tensor& t) { return t ? pixels_of(op, t) : Pixels{}; }
 
-ScaleShift group_norm_scale_shift(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                  const GroupNormOptions& options) {
+/// Mean and 1 / deviation of every image and group, [N, groups]; empty when no backward will ask for them.
+struct GroupStatistics {
+  Tensor mean, rstd;
+};
+
+ScaleShift normalising_map(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options,
+                           const GroupStatistics& kept) {
   const Pixels pixels = pixels_of("group_norm", x);
   const Dims per_channel{pixels.channels};
   check<ShapeError>(weight.size() == per_channel && bias.size() == per_channel,
                     "group_norm: weight and bias must be [C]; x ", x.size(), ", weight ", weight.size());
   check<ShapeError>(options.groups > 0 && pixels.channels % options.groups == 0, "group_norm: C = ", pixels.channels,
                     " is no multiple of ", options.groups, " groups");
-  autograd::not_differentiable("group_norm", {x, weight, bias});
   const Dims size{pixels.images, pixels.channels};
   ScaleShift result{Tensor::empty(size, DType::f32, x.device()), Tensor::empty(size, DType::f32, x.device())};
   on_cpu("group_norm", x.device(), [&] {
     group_norm_detail::statistics_cpu({pixels, weight.data<float>(), bias.data<float>(), result.scale.data<float>(),
-                                       result.shift.data<float>(), options.groups, options.eps});
+                                       result.shift.data<float>(), kept.mean ? kept.mean.data<float>() : nullptr,
+                                       kept.rstd ? kept.rstd.data<float>() : nullptr, options.groups, options.eps});
   });
   return result;
 }
 
-Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options) {
-  const ScaleShift map = group_norm_scale_shift(x, weight, bias, options);
-  return channel_affine(x, map.scale, map.shift, {options.activation, options.out});
-}
-
-Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift, const ChannelAffineOptions& options) {
+Tensor apply_map(const Tensor& x, const Tensor& scale, const Tensor& shift, const ChannelAffineOptions& options) {
   const Pixels from = pixels_of("channel_affine", x);
   const bool per_image = scale.rank() == 2;
   const Dims expected = per_image ? Dims{from.images, from.channels} : Dims{from.channels};
   check<ShapeError>(scale.size() == expected && shift.size() == expected,
                     "channel_affine: scale and shift must be [C] or [N,C]; x ", x.size(), ", scale ", scale.size());
-  autograd::not_differentiable("channel_affine", {x, scale, shift});
   const Tensor y = output_like("channel_affine", x, options.out);
   on_cpu("channel_affine", x.device(), [&] {
     group_norm_detail::affine_cpu({from, pixels_of("channel_affine", y), scale.data<float>(), shift.data<float>(),
                                    per_image ? from.channels : 0, options.activation == Activation::relu});
+  });
+  return y;
+}
+
+autograd::Backward group_norm_backward(const Tensor& x, const Tensor& weight, const GroupStatistics& kept,
+                                       const Tensor& relu_result, int groups) {
+  return [=](const Tensor& gy, Targets targets) {
+    const Gradient gx = gradient_of(targets, 0), gweight = gradient_of(targets, 1), gbias = gradient_of(targets, 2);
+    on_cpu("group_norm", gy.device(), [&] {
+      group_norm_detail::backward_cpu({pixels_of("group_norm", x), pixels_of("group_norm", gy),
+                                       pixels_or_none("group_norm", relu_result), weight.data<float>(),
+                                       kept.mean.data<float>(), kept.rstd.data<float>(), groups, gx, gweight, gbias});
+    });
+  };
+}
+
+}  // namespace
+
+ScaleShift group_norm_scale_shift(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                  const GroupNormOptions& options) {
+  autograd::not_differentiable("group_norm_scale_shift", {x, weight, bias});
+  return normalising_map(x, weight, bias, options, {});
+}
+
+Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options) {
+  if (options.out) autograd::not_differentiable("group_norm with out", {x, weight, bias, options.out});
+  const Tensor inputs[] = {x, weight, bias};
+  GroupStatistics kept;
+  if (autograd::needs_grad(inputs) && options.groups > 0) {
+    const Dims size{x.size(0), options.groups};
+    kept = {Tensor::empty(size, DType::f32, x.device()), Tensor::empty(size, DType::f32, x.device())};
+  }
+  const ScaleShift map = normalising_map(x, weight, bias, options, kept);
+  Tensor y = apply_map(x, map.scale, map.shift, {options.activation, options.out});
+  if (kept.mean) {
+    const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
+    autograd::record("group_norm", inputs, y, group_norm_backward(x, weight, kept, relu_result, options.groups));
+  }
+  return y;
+}
+
+Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift, const ChannelAffineOptions& options) {
+  if (options.out) autograd::not_differentiable("channel_affine with out", {x, scale, shift, options.out});
+  autograd::not_differentiable("channel_affine by its scale and shift", {scale, shift});
+  Tensor y = apply_map(x, scale, shift, options);
+  if (!autograd::needs_grad({&x, 1})) return y;
+  const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
+  autograd::record("channel_affine", {&x, 1}, y, [scale, relu_result](const Tensor& gy, Targets targets) {
+    const Gradient gx = gradient_of(targets, 0);
+    const std::int64_t stride = scale.rank() == 2 ? scale.size(1) : 0;
+    on_cpu("channel_affine", gy.device(), [&] {
+      group_norm_detail::affine_backward_cpu({pixels_of("channel_affine", gy),
+                                              pixels_or_none("channel_affine", relu_result), scale.data<float>(),
+                                              stride, gx});
+    });
   });
   return y;
 }

@@ -9,6 +9,7 @@ struct GroupNormOptions {
   float eps = 1e-5f;
   Activation activation = Activation::none;
   /// Where the result goes: same size as x, pixels of one pitch (a level of a token pyramid). Empty: a new tensor.
+  /// Not differentiable.
   Tensor out;
 };
 
@@ -16,11 +17,13 @@ struct GroupNormOptions {
 ///   y = act((x - mean) / sqrt(var + eps) * weight + bias)
 /// x [N, H, W, C] or [N, L, C] f32 | bf16, pixels of one pitch;  weight, bias [C] f32.
 /// Statistics are two-pass within cache blocks and merged (Chan et al.), in f32: large means do not cancel.
-/// throws ShapeError if C is no multiple of groups.
+/// Differentiable in x, weight and bias.
+/// throws ShapeError if C is no multiple of groups; AutogradError if `out` is given and a gradient is wanted.
 [[nodiscard]] Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                 const GroupNormOptions& options = {});
 
 /// The same normalisation as a map per image and channel, y = x * scale + shift, for kernels that apply it later.
+/// Not differentiable.
 struct ScaleShift {
   Tensor scale, shift;  // [N, C] f32
 };
@@ -28,7 +31,8 @@ struct ScaleShift {
                                                 const GroupNormOptions& options = {});
 
 /// y = act(x * scale + shift) with one scale and shift a channel: scale, shift [C], or [N, C] for one a image.
-/// x [N, ..., C] f32 | bf16;  `out` as in GroupNormOptions.
+/// x [N, ..., C] f32 | bf16;  `out` as in GroupNormOptions. Differentiable in x.
+/// throws AutogradError if a gradient of scale or shift is wanted, or any with `out`.
 struct ChannelAffineOptions {
   Activation activation = Activation::none;
   Tensor out;

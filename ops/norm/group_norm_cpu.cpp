@@ -63,6 +63,10 @@ void write_scale_shift(const Statistics& a, const Moments& moments, std::int64_t
     }
     const double variance = deviation / (static_cast<double>(width) * moments.count);
     const auto rstd = static_cast<float>(1.0 / std::sqrt(variance + a.eps));
+    if (a.mean) {
+      a.mean[image * a.groups + group] = static_cast<float>(mean);
+      a.rstd[image * a.groups + group] = rstd;
+    }
     for (std::int64_t c = group * width; c < (group + 1) * width; ++c) {
       const float scale = a.weight[c] * rstd;
       a.scale[image * channels + c] = scale;

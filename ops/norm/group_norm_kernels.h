@@ -1,5 +1,5 @@
 #pragma once
-#include "tensor/view.h"
+#include "ops/gradient.h"
 
 namespace visage::ops::group_norm_detail {
 
@@ -14,6 +14,7 @@ struct Statistics {
   Pixels x;
   const float *weight, *bias;  // [C]
   float *scale, *shift;        // [N, C]
+  float *mean, *rstd;          // [N, groups] for the backward, or null
   int groups;
   float eps;
 };
@@ -26,5 +27,25 @@ struct Affine {
   bool relu;
 };
 void affine_cpu(const Affine& args);
+
+/// gx = beta * gx + g * scale, with g = gy where relu_result (if there is one) is positive, else 0.
+struct AffineBackward {
+  Pixels gy, relu_result;  // contiguous, of one dtype; relu_result.data may be null
+  const float* scale;
+  std::int64_t scale_stride;  // as in Affine
+  Gradient gx;                // contiguous
+};
+void affine_backward_cpu(const AffineBackward& args);
+
+/// With n = (x - mean) * rstd, g as above and means over the pixels and channels of a group:
+///   gx = rstd * (g * weight - mean(g * weight) - n * mean(g * weight * n)),   gweight = sum g * n,   gbias = sum g.
+struct Backward {
+  Pixels x, gy, relu_result;  // of one dtype; gy and relu_result contiguous; relu_result.data may be null
+  const float *weight, *mean, *rstd;
+  int groups;
+  Gradient gx;              // contiguous, dtype of x
+  Gradient gweight, gbias;  // [C] f32
+};
+void backward_cpu(const Backward& args);
 
 }  // namespace visage::ops::group_norm_detail

@@ -1,15 +1,11 @@
 #include "ops/norm/layer_norm.h"
 
-#include "autograd/tape.h"
 #include "ops/dispatch.h"
+#include "ops/gradient/targets.h"
 #include "ops/norm/layer_norm_kernels.h"
 
 namespace visage::ops {
 namespace {
-
-using layer_norm_detail::Gradient;
-
-View view_or_empty(const Tensor& tensor) { return tensor ? tensor.view() : View{}; }
 
 void check_inputs(const char* op, const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& bias) {
   check<ShapeError>(x.rank() >= 1 && x.size(-1) > 0 && x.is_contiguous(), op,
@@ -31,19 +27,10 @@ void check_inputs(const char* op, const Tensor& x, const Tensor& residual, const
                     ": residual must have the type and device of x");
 }
 
-/// The gradient slot of input `i`, empty when no gradient is wanted for it. A tensor given twice gets both
-/// contributions, the second one added to the first.
-Gradient gradient_of(std::span<const autograd::GradTarget> targets, std::size_t i) {
-  if (i >= targets.size() || !targets[i].needed()) return {};
-  const Gradient gradient{targets[i].buffer().view(), targets[i].beta()};
-  targets[i].done();
-  return gradient;
-}
-
 /// Inputs in the order x, weight, bias and, if there is one, residual.
 autograd::Backward make_backward(const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& mean,
                                  const Tensor& rstd) {
-  return [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
+  return [=](const Tensor& gy, Targets targets) {
     layer_norm_detail::Backward args{
         gy.view(), x.view(), view_or_empty(residual), weight.view(), mean.view(), rstd.view(), {}, {}, {}, {}, {}};
     args.gx = gradient_of(targets, 0);

@@ -1,5 +1,5 @@
 #pragma once
-#include "tensor/view.h"
+#include "ops/gradient.h"
 
 namespace visage::ops::layer_norm_detail {
 
@@ -13,12 +13,6 @@ struct Forward {
 };
 void forward_cpu(const Forward& args);
 void forward_cuda(const Forward& args, StreamHandle stream);
-
-/// `to = beta * to + gradient`, where beta 0 does not read `to`. Not computed when `to` is empty.
-struct Gradient {
-  View to;
-  float beta = 0;
-};
 
 struct Backward {
   View gy, x, residual;     // [rows, C]; residual may be empty

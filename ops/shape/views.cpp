@@ -1,8 +1,26 @@
 #include "ops/shape/views.h"
 
-#include "autograd/tape.h"
+#include "ops/dispatch.h"
+#include "ops/gradient/gradient_kernels.h"
+#include "ops/gradient/targets.h"
+
+#include <cstring>
 
 namespace visage::ops {
+namespace {
+
+/// Adds gy to a window of the gradient of x, which is zero outside the window unless it has other contributions.
+void accumulate_window(const Tensor& gy, const autograd::GradTarget& target, int axis, std::int64_t start) {
+  const Tensor whole = target.buffer();
+  const Tensor window = Tensor::alias(whole, gy.size(), whole.stride(), start * whole.stride()[axis]);
+  on_cpu("narrow", gy.device(), [&] {
+    if (target.beta() == 0) std::memset(whole.view().data, 0, whole.nbytes());
+    gradient_detail::accumulate_cpu({gy.view(), {window.view(), target.beta()}});
+  });
+  target.done();
+}
+
+}  // namespace
 
 Tensor reshape(const Tensor& x, Dims size) {
   std::int64_t known = 1;
@@ -16,18 +34,23 @@ Tensor reshape(const Tensor& x, Dims size) {
   if (inferred >= 0 && known > 0) size[inferred] = x.numel() / known;
   check<ShapeError>(size.numel() == x.numel(), "reshape: cannot see ", x.size(), " as ", size);
   check<ShapeError>(x.is_contiguous(), "reshape: x must be contiguous; size ", x.size(), ", stride ", x.stride());
-  autograd::not_differentiable("reshape", {x});
-  return Tensor::alias(x, size, contiguous_strides(size));
+  Tensor y = Tensor::alias(x, size, contiguous_strides(size));
+  autograd::record("reshape", {&x, 1}, y, [from = x.size()](const Tensor& gy, Targets targets) {
+    if (!targets[0].adopt(gy)) accumulate("reshape", Tensor::alias(gy, from, contiguous_strides(from)), targets, 0);
+  });
+  return y;
 }
 
 Tensor narrow(const Tensor& x, int axis, std::int64_t start, std::int64_t length) {
   if (axis < 0) axis += x.rank();
   check<ShapeError>(axis >= 0 && axis < x.rank() && start >= 0 && length >= 0 && start + length <= x.size(axis),
                     "narrow: axis ", axis, ", start ", start, ", length ", length, " of ", x.size());
-  autograd::not_differentiable("narrow", {x});
   Dims size = x.size();
   size[axis] = length;
-  return Tensor::alias(x, size, x.stride(), start * x.stride()[axis]);
+  Tensor y = Tensor::alias(x, size, x.stride(), start * x.stride()[axis]);
+  autograd::record("narrow", {&x, 1}, y,
+                   [=](const Tensor& gy, Targets targets) { accumulate_window(gy, targets[0], axis, start); });
+  return y;
 }
 
 }  // namespace visage::ops

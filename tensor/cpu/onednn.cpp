@@ -114,6 +114,71 @@ Primitive make_product(const Desc& a, const Desc& b, const Desc& bias, const Des
   return finish<Op::primitive_desc, Op>(desc, has_bias);
 }
 
+Primitive make_batched(const BatchedProduct& a) {
+  return make_product(strided(a.a), strided_transposed(a.b), Desc(), strided(a.y),
+                      attributes(Activation::none, a.beta));
+}
+
+// The backward primitives ask for the forward one they belong to. Its weights may be in any layout.
+dnnl::convolution_forward::primitive_desc forward_hint(const Desc& x, const Desc& weights, const Desc& y,
+                                                       const dnnl::memory::dims& stride,
+                                                       const dnnl::memory::dims& padding) {
+  const auto kind = dnnl::prop_kind::forward_training;
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine(), kind, algorithm, x, weights, y, stride, padding, padding};
+#else
+  return {{kind, algorithm, x, weights, y, stride, padding, padding}, engine()};
+#endif
+}
+
+Primitive make_backward_data(const ConvolutionBackwardData& a) {
+  const Desc weights({a.weight.size(0), a.weight.size(3), a.weight.size(1), a.weight.size(2)}, type_of(a.gy), Tag::any);
+  const dnnl::memory::dims stride{a.stride, a.stride}, padding{a.padding, a.padding};
+  const auto hint = forward_hint(image(a.gx), weights, image(a.gy), stride, padding);
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  const dnnl::primitive_attr attr = attributes(Activation::none, 0.f);
+  using Op = dnnl::convolution_backward_data;
+#if DNNL_VERSION_MAJOR >= 3
+  const Op::primitive_desc desc(engine(), algorithm, image(a.gx), weights, image(a.gy), stride, padding, padding, hint,
+                                attr);
+#else
+  const Op::primitive_desc desc({algorithm, image(a.gx), weights, image(a.gy), stride, padding, padding}, attr,
+                                engine(), hint);
+#endif
+  return {Op(desc),
+          desc.diff_src_desc(),
+          desc.weights_desc(),
+          Desc(),
+          desc.diff_dst_desc(),
+          desc.scratchpad_desc(),
+          desc.impl_info_str()};
+}
+
+Primitive make_backward_weights(const ConvolutionBackwardWeights& a) {
+  const dnnl::memory::dims size{a.gweight.size(0), a.gweight.size(3), a.gweight.size(1), a.gweight.size(2)};
+  const dnnl::memory::dims stride{a.stride, a.stride}, padding{a.padding, a.padding};
+  const auto hint = forward_hint(image(a.x), Desc(size, type_of(a.x), Tag::any), image(a.gy), stride, padding);
+  const Desc weights(size, Type::f32, Tag::any);
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  const dnnl::primitive_attr attr = attributes(Activation::none, 0.f);
+  using Op = dnnl::convolution_backward_weights;
+#if DNNL_VERSION_MAJOR >= 3
+  const Op::primitive_desc desc(engine(), algorithm, image(a.x), weights, image(a.gy), stride, padding, padding, hint,
+                                attr);
+#else
+  const Op::primitive_desc desc({algorithm, image(a.x), weights, image(a.gy), stride, padding, padding}, attr, engine(),
+                                hint);
+#endif
+  return {Op(desc),
+          desc.src_desc(),
+          desc.diff_weights_desc(),
+          Desc(),
+          desc.diff_dst_desc(),
+          desc.scratchpad_desc(),
+          desc.impl_info_str()};
+}
+
 Primitive make_linear(const Linear& a) {
   const std::int64_t n = a.weight.size(0), k = a.weight.size(1);
   return make_product(strided(a.x), Desc({k, n}, type_of(a.x), Tag::any),
@@ -142,8 +207,18 @@ Key key_of(const Linear& a) {
   return key;
 }
 Key key_of(const BatchedProduct& a) {
-  Key key{2, num_threads()};
+  Key key{2, num_threads(), a.beta != 0.f};
   for (const Tensor* t : {&a.a, &a.b, &a.y}) append(key, *t);
+  return key;
+}
+Key key_of(const ConvolutionBackwardData& a) {
+  Key key{3, num_threads(), a.stride, a.padding};
+  for (const Tensor* t : {&a.gy, &a.weight, &a.gx}) append(key, *t);
+  return key;
+}
+Key key_of(const ConvolutionBackwardWeights& a) {
+  Key key{4, num_threads(), a.stride, a.padding};
+  for (const Tensor* t : {&a.x, &a.gy, &a.gweight}) append(key, *t);
   return key;
 }
 
@@ -168,6 +243,12 @@ std::string describe(const Linear& a) {
 }
 std::string describe(const BatchedProduct& a) {
   return "batched product of" + describe(a.a) + " with" + describe(a.b) + " into" + describe(a.y);
+}
+std::string describe(const ConvolutionBackwardData& a) {
+  return "convolution gradient of" + describe(a.gy) + " with" + describe(a.weight) + " into" + describe(a.gx);
+}
+std::string describe(const ConvolutionBackwardWeights& a) {
+  return "convolution gradient of" + describe(a.x) + " with" + describe(a.gy) + " into" + describe(a.gweight);
 }
 
 template <class Args, class Make>
@@ -279,14 +360,50 @@ void run(const Linear& args) {
 void run(const BatchedProduct& args) {
   if (args.y.numel() == 0) return;
   dnnl::stream stream(engine());
-  const auto primitive = caches().primitive(args, [](const BatchedProduct& a) {
-    return make_product(strided(a.a), strided_transposed(a.b), Desc(), strided(a.y), attributes(Activation::none, 0.f));
-  });
+  const auto primitive = caches().primitive(args, make_batched);
   execute(*primitive, args.a, wrap(primitive->weights, args.b), {}, args.y, stream);
+}
+
+void run(const ConvolutionBackwardData& args) {
+  if (args.gx.numel() == 0) return;
+  dnnl::stream stream(engine());
+  const auto primitive = caches().primitive(args, make_backward_data);
+  const dnnl::memory weights =
+      caches().packed(args.weight, plain_convolution_weight(args.weight), primitive->weights, stream);
+  primitive->run.execute(stream, {{DNNL_ARG_DIFF_DST, wrap(primitive->destination, args.gy)},
+                                  {DNNL_ARG_WEIGHTS, weights},
+                                  {DNNL_ARG_DIFF_SRC, wrap(primitive->source, args.gx)},
+                                  {DNNL_ARG_SCRATCHPAD, scratch(primitive->scratchpad)}});
+  stream.wait();
+}
+
+void run(const ConvolutionBackwardWeights& args) {
+  if (args.gweight.numel() == 0) return;
+  dnnl::stream stream(engine());
+  const auto primitive = caches().primitive(args, make_backward_weights);
+  // oneDNN chooses the layout of its result; the reorder brings it to ours and adds it to what is there.
+  const Tensor chosen = Tensor::empty({static_cast<std::int64_t>(primitive->weights.get_size())}, DType::u8);
+  dnnl::memory from = wrap(primitive->weights, chosen);
+  primitive->run.execute(stream, {{DNNL_ARG_SRC, wrap(primitive->source, args.x)},
+                                  {DNNL_ARG_DIFF_DST, wrap(primitive->destination, args.gy)},
+                                  {DNNL_ARG_DIFF_WEIGHTS, from},
+                                  {DNNL_ARG_SCRATCHPAD, scratch(primitive->scratchpad)}});
+  dnnl::memory to = wrap(plain_convolution_weight(args.gweight), args.gweight);
+  dnnl::post_ops post;
+  if (args.beta != 0.f) post.append_sum(args.beta);
+  dnnl::primitive_attr attr;
+  attr.set_post_ops(post);
+  dnnl::reorder(dnnl::reorder::primitive_desc(from, to, attr)).execute(stream, from, to);
+  stream.wait();
 }
 
 std::string implementation(const Convolution& args) { return make_convolution(args).implementation; }
 std::string implementation(const Linear& args) { return make_linear(args).implementation; }
+std::string implementation(const BatchedProduct& args) { return make_batched(args).implementation; }
+std::string implementation(const ConvolutionBackwardData& args) { return make_backward_data(args).implementation; }
+std::string implementation(const ConvolutionBackwardWeights& args) {
+  return make_backward_weights(args).implementation;
+}
 
 bool has_fast_bf16() {
   const Features& cpu = features();

@@ -128,7 +128,10 @@ TEST(Tape, ALossOfManyElementsNeedsASeed) {
     EXPECT_THROW(tape.backward(y), AutogradError);
   }
   Tape tape;
-  tape.backward(multiply(a, b), vector_of({10, 100}));
+  const Tensor y = multiply(a, b);
+  EXPECT_THROW(tape.backward(y, vector_of({1, 2, 3})), ShapeError);
+  EXPECT_THROW(tape.backward(y, Tensor::alias(vector_of({10, 0, 100}), {2}, {2})), ShapeError);
+  tape.backward(y, vector_of({10, 100}));
   EXPECT_EQ(grad_of(a), (Values{30, 400}));
 }
 

@@ -1,6 +1,5 @@
 #include "ops/elementwise/elementwise.h"
 
-#include "autograd/tape.h"
 #include "ops/shape/views.h"
 #include "tests/support/allclose.h"
 
@@ -65,11 +64,24 @@ TEST(Views, NarrowAndReshapeShareElements) {
   EXPECT_THROW((void)ops::reshape(x, {5, -1}), ShapeError);
 }
 
-TEST(Elementwise, RefusesGradients) {
-  const Tensor x = counting({3});
-  autograd::set_requires_grad(x);
-  const autograd::Tape tape;
-  EXPECT_THROW((void)ops::relu(x), AutogradError);
+TEST(Elementwise, SumsInF64) {
+  const std::int64_t count = 1 << 20;
+  const Tensor x = Tensor::empty({count});
+  for (std::int64_t i = 0; i < count; ++i) x.data<float>()[i] = i % 2 ? 0.1f : 1e4f;
+  const double want = static_cast<double>(count / 2) * (static_cast<double>(0.1f) + 1e4);
+  EXPECT_EQ(*ops::sum_all(x).data<float>(), static_cast<float>(want));  // f32 would lose the small terms
+  EXPECT_EQ(*ops::sum_all(Tensor::empty({0})).data<float>(), 0.f);
+}
+
+TEST(Elementwise, WeighsSums) {
+  const Tensor terms[] = {counting({2}), counting({2}), ops::mul_scalar(counting({2}), -3.f)};
+  const float weights[] = {2.f, 0.5f, 1.f};
+  const Tensor y = ops::weighted_sum(terms, weights);
+  EXPECT_EQ(y.data<float>()[0], 0.f);
+  EXPECT_EQ(y.data<float>()[1], -0.5f);
+  EXPECT_THROW((void)ops::weighted_sum(terms, std::span(weights, 2)), ShapeError);
+  const Tensor unequal[] = {counting({2}), counting({3})};
+  EXPECT_THROW((void)ops::weighted_sum(unequal, std::span(weights, 2)), ShapeError);
 }
 
 }  // namespace

@@ -1,0 +1,131 @@
+#include "ops/gradient/gradient_kernels.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/float16.h"
+
+#include <algorithm>
+
+namespace visage::ops::gradient_detail {
+namespace {
+
+constexpr std::int64_t kGrain = 1 << 15;  // elements worth a second thread
+
+/// Calls fn(T{}) with the element type; the ops have refused every other.
+template <class Fn>
+void for_dtype(DType dtype, Fn&& fn) {
+  dtype == DType::bf16 ? fn(BFloat16{}) : fn(float{});
+}
+
+bool is_contiguous(const View& v) { return v.stride == contiguous_strides(v.size); }
+
+/// One row of elements `from_step` and `to_step` apart.
+template <class From, class To>
+void accumulate_row(const From* from, std::int64_t from_step, To* to, std::int64_t to_step, std::int64_t count,
+                    float factor, float beta) {
+  if (beta == 0) {
+    for (std::int64_t i = 0; i < count; ++i) store(to[i * to_step], factor * static_cast<float>(from[i * from_step]));
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    To& slot = to[i * to_step];
+    store(slot, beta * static_cast<float>(slot) + factor * static_cast<float>(from[i * from_step]));
+  }
+}
+
+template <class From, class To>
+void accumulate_dense(const Accumulate& a) {
+  cpu::parallel_for(a.from.size.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    accumulate_row(a.from.as<const From>() + begin, 1, a.gradient.to.as<To>() + begin, 1, end - begin, a.factor,
+                   a.gradient.beta);
+  });
+}
+
+template <class From, class To>
+void accumulate_strided(const Accumulate& a) {
+  const Dims& size = a.from.size;
+  const Dims& from_stride = a.from.stride;
+  const Dims& to_stride = a.gradient.to.stride;
+  const std::int64_t inner = size[-1];
+  cpu::parallel_for(inner ? size.numel() / inner : 0,
+                    std::max<std::int64_t>(kGrain / std::max<std::int64_t>(inner, 1), 1),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t row = begin; row < end; ++row) {
+                        std::int64_t from = 0, to = 0, rest = row;
+                        for (int axis = size.rank - 1; axis-- > 0;) {
+                          from += rest % size[axis] * from_stride[axis];
+                          to += rest % size[axis] * to_stride[axis];
+                          rest /= size[axis];
+                        }
+                        accumulate_row(a.from.as<const From>() + from, from_stride[-1], a.gradient.to.as<To>() + to,
+                                       to_stride[-1], inner, a.factor, a.gradient.beta);
+                      }
+                    });
+}
+
+constexpr std::int64_t kBlockRows = 64;  // rows summed in f32 before they are added to an f64 total
+constexpr std::int64_t kWidth = 32;      // columns of a task: two cache lines of f32
+
+template <class From, class To>
+void sum_columns(const SumRows& a, std::int64_t rows, std::int64_t columns, std::int64_t first) {
+  const std::int64_t width = std::min(kWidth, columns - first);
+  double total[kWidth] = {};
+  for (std::int64_t start = 0; start < rows; start += kBlockRows) {
+    float block[kWidth] = {};
+    for (std::int64_t row = start; row < std::min(start + kBlockRows, rows); ++row) {
+      const From* from = a.from.as<const From>() + row * columns + first;
+      for (std::int64_t c = 0; c < width; ++c) block[c] += static_cast<float>(from[c]);
+    }
+    for (std::int64_t c = 0; c < width; ++c) total[c] += block[c];
+  }
+  To* to = a.gradient.to.as<To>() + first;
+  for (std::int64_t c = 0; c < width; ++c) {
+    const double kept = a.gradient.beta == 0 ? 0.0 : a.gradient.beta * static_cast<double>(static_cast<float>(to[c]));
+    store(to[c], static_cast<float>(kept + total[c]));
+  }
+}
+
+template <class From, class To>
+void sum_rows(const SumRows& a) {
+  const std::int64_t columns = a.gradient.to.size.numel();
+  if (columns == 0) return;
+  const std::int64_t rows = a.from.size.numel() / columns;
+  const std::int64_t grain = std::max<std::int64_t>(kGrain / std::max<std::int64_t>(rows * kWidth, 1), 1);
+  cpu::parallel_for((columns + kWidth - 1) / kWidth, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) sum_columns<From, To>(a, rows, columns, task * kWidth);
+  });
+}
+
+template <class T, class To>
+void relu(const Relu& a) {
+  const T* gy = a.gy.as<const T>();
+  const T* y = a.y.as<const T>();
+  To* to = a.gradient.to.as<To>();
+  const float beta = a.gradient.beta;
+  cpu::parallel_for(a.y.size.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float passed = static_cast<float>(y[i]) > 0.f ? static_cast<float>(gy[i]) : 0.f;
+      store(to[i], beta == 0 ? passed : beta * static_cast<float>(to[i]) + passed);
+    }
+  });
+}
+
+}  // namespace
+
+void accumulate_cpu(const Accumulate& a) {
+  for_dtype(a.from.dtype, [&]<class From>(From) {
+    for_dtype(a.gradient.to.dtype, [&]<class To>(To) {
+      is_contiguous(a.from) && is_contiguous(a.gradient.to) ? accumulate_dense<From, To>(a)
+                                                            : accumulate_strided<From, To>(a);
+    });
+  });
+}
+
+void sum_rows_cpu(const SumRows& a) {
+  for_dtype(a.from.dtype,
+            [&]<class From>(From) { for_dtype(a.gradient.to.dtype, [&]<class To>(To) { sum_rows<From, To>(a); }); });
+}
+
+void relu_cpu(const Relu& a) {
+  for_dtype(a.y.dtype, [&]<class T>(T) { for_dtype(a.gradient.to.dtype, [&]<class To>(To) { relu<T, To>(a); }); });
+}
+
+}  // namespace visage::ops::gradient_detail

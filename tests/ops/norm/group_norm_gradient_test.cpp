@@ -1,0 +1,146 @@
+#include "autograd/tape.h"
+#include "ops/elementwise/elementwise.h"
+#include "ops/norm/group_norm.h"
+#include "ops/shape/views.h"
+#include "tests/support/allclose.h"
+#include "tests/support/golden.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/nchw.h"
+#include "tests/support/threads.h"
+#include "tests/support/values.h"
+
+#include <gtest/gtest.h>
+
+namespace visage {
+namespace {
+
+using Inputs = std::span<const Tensor>;
+using test::random_normal;
+
+auto normalise(const ops::GroupNormOptions& options) {
+  return [=](Inputs in) { return ops::group_norm(in[0], in[1], in[2], options); };
+}
+
+std::vector<Tensor> inputs(const Dims& size) {
+  const Dims per_channel{size[-1]};
+  return {random_normal(size, 1), random_normal(per_channel, 2, DType::f32, 1, 0.5), random_normal(per_channel, 3)};
+}
+
+TEST(GroupNormGradient, IsTheDerivative) {
+  EXPECT_TRUE(test::gradcheck(normalise({.groups = 2}), inputs({2, 3, 2, 6})));
+  EXPECT_TRUE(test::gradcheck(normalise({.groups = 1}), inputs({1, 5, 4})));
+  EXPECT_TRUE(test::gradcheck(normalise({}), inputs({2, 23, 17, 64})));
+}
+
+TEST(GroupNormGradient, ReluIsTheOneOfItsResult) {
+  const auto apart = [](Inputs t) { return ops::relu(ops::group_norm(t[0], t[1], t[2])); };
+  const Tensor up = random_normal({2, 9, 14, 64}, 4);
+  const std::vector<Tensor> in = inputs({2, 9, 14, 64});
+  const auto got = test::gradients(normalise({.activation = Activation::relu}), in, {true, true, true}, up);
+  const auto want = test::gradients(apart, in, {true, true, true}, up);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(got[i]), test::values_of(want[i])) << i;
+}
+
+TEST(GroupNormGradient, OfWindows) {
+  const auto level = [](Inputs in) {
+    const Tensor tokens = ops::narrow(ops::narrow(in[0], 1, 2, 5), 2, 4, 4);
+    return ops::group_norm(tokens, in[1], in[2], {.groups = 2});
+  };
+  EXPECT_TRUE(test::gradcheck(level, {random_normal({2, 9, 10}, 1), random_normal({4}, 2), random_normal({4}, 3)}));
+}
+
+TEST(GroupNormGradient, ALargeMeanDoesNotCancel) {
+  std::vector<Tensor> near = inputs({1, 20, 30, 32});
+  std::vector<double> shifted = test::values_of(near[0]);
+  for (double& value : shifted) value += 1024;
+  std::vector<Tensor> far = near;
+  far[0] = test::tensor_of(near[0].size(), shifted);  // rounded to 2^-13
+  shifted = test::values_of(far[0]);
+  for (double& value : shifted) value -= 1024;
+  near[0] = test::tensor_of(near[0].size(), shifted);
+  const Tensor up = random_normal({1, 20, 30, 32}, 4);
+  const auto want = test::gradients(normalise({.groups = 8}), near, {true, true, true}, up);
+  const auto got = test::gradients(normalise({.groups = 8}), far, {true, true, true}, up);
+  // The mean itself is rounded to 2^-14.
+  EXPECT_TRUE(test::allclose(got[0], want[0], {.reduced = 600, .absolute = 2e-4}));
+  EXPECT_TRUE(test::allclose(got[1], want[1], {.reduced = 600, .absolute = 2e-2}));
+  EXPECT_TRUE(test::allclose(got[2], want[2], {.reduced = 600}));
+}
+
+TEST(GroupNormGradient, OfBf16) {
+  const std::vector<Tensor> in = inputs({2, 9, 14, 64});
+  const Tensor x = test::converted(in[0], DType::bf16), up = test::converted(random_normal(x.size(), 4), DType::bf16);
+  const auto want = test::gradients(normalise({}), {test::converted(x, DType::f32), in[1], in[2]}, {true, true, true},
+                                    test::converted(up, DType::f32));
+  const auto got = test::gradients(normalise({}), {x, in[1], in[2]}, {true, true, true}, up);
+  ASSERT_EQ(got[0].dtype(), DType::bf16);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(test::allclose(got[i], want[i], {.reduced = 252})) << i;
+}
+
+TEST(GroupNormGradient, DoesNotDependOnTheNumberOfThreads) {
+  const std::vector<Tensor> in = inputs({2, 31, 29, 64});
+  const Tensor up = random_normal({2, 31, 29, 64}, 4);
+  const auto run = [&](int threads) {
+    const test::Threads scope(threads);
+    return test::gradients(normalise({.activation = Activation::relu}), in, {true, true, true}, up);
+  };
+  const auto one = run(1), three = run(3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(one[i]), test::values_of(three[i])) << i;
+}
+
+TEST(GroupNormGradient, RefusesWhatItCannotDo) {
+  const std::vector<Tensor> in = inputs({1, 4, 4, 32});
+  const Tensor out = Tensor::zeros({1, 4, 4, 32});
+  autograd::set_requires_grad(in[1]);
+  const autograd::Tape tape;
+  EXPECT_THROW((void)ops::group_norm(in[0], in[1], in[2], {.out = out}), AutogradError);
+  EXPECT_THROW((void)ops::group_norm_scale_shift(in[0], in[1], in[2]), AutogradError);
+  EXPECT_THROW((void)ops::channel_affine(in[0], in[1], in[2]), AutogradError);
+  autograd::set_requires_grad(out);
+  EXPECT_THROW((void)ops::channel_affine(in[0], in[2], in[2], {.out = out}), AutogradError);
+}
+
+TEST(ChannelAffineGradient, IsTheDerivative) {
+  const auto shared = [](Inputs in) { return ops::channel_affine(in[0], in[1], in[2]); };
+  const test::GradcheckOptions only_x{.with_respect_to = {0}};
+  EXPECT_TRUE(
+      test::gradcheck(shared, {random_normal({2, 3, 4, 5}, 1), random_normal({5}, 2), random_normal({5}, 3)}, only_x));
+  EXPECT_TRUE(test::gradcheck(
+      shared, {random_normal({2, 3, 4, 5}, 1), random_normal({2, 5}, 2), random_normal({2, 5}, 3)}, only_x));
+  EXPECT_TRUE(test::gradcheck(
+      shared, {random_normal({2, 20, 30, 64}, 1), random_normal({64}, 2), random_normal({64}, 3)}, only_x));
+}
+
+TEST(ChannelAffineGradient, ReluIsTheOneOfItsResult) {
+  const Tensor scale = random_normal({16}, 2), shift = random_normal({16}, 3), up = random_normal({2, 30, 16}, 4);
+  const auto fused = [&](Inputs t) {
+    return ops::channel_affine(t[0], scale, shift, {.activation = Activation::relu});
+  };
+  const auto apart = [&](Inputs t) { return ops::relu(ops::channel_affine(t[0], scale, shift)); };
+  const Tensor x = random_normal({2, 30, 16}, 1);
+  EXPECT_EQ(test::values_of(test::gradients(fused, {x}, {true}, up)[0]),
+            test::values_of(test::gradients(apart, {x}, {true}, up)[0]));
+}
+
+TEST(GroupNormGradientGolden, EqualsTheOfficialOperator) {
+  const test::GoldenFile golden("ops.safetensors");
+  const auto got = test::gradients(normalise({}),
+                                   {test::to_nhwc(golden.load("groupnorm/in/x")), golden.load("groupnorm/in/weight"),
+                                    golden.load("groupnorm/in/bias")},
+                                   {true, true, true}, test::to_nhwc(golden.load("groupnorm/up/y")));
+  EXPECT_TRUE(golden.matches("groupnorm/grad/x", test::to_nchw(got[0])));
+  EXPECT_TRUE(golden.matches("groupnorm/grad/weight", got[1]));
+  EXPECT_TRUE(golden.matches("groupnorm/grad/bias", got[2]));
+}
+
+TEST(FrozenBatchNormGradientGolden, EqualsTheOfficialOperator) {
+  const test::GoldenFile golden("ops.safetensors");
+  const auto in = [&](const char* name) { return golden.load(std::string("frozenbn/in/") + name); };
+  const ops::ScaleShift map = ops::frozen_batch_norm_scale_shift(in("weight"), in("bias"), in("mean"), in("var"));
+  const auto got = test::gradients([&](Inputs t) { return ops::channel_affine(t[0], map.scale, map.shift); },
+                                   {test::to_nhwc(in("x"))}, {true}, test::to_nhwc(golden.load("frozenbn/up/y")));
+  EXPECT_TRUE(golden.matches("frozenbn/grad/x", test::to_nchw(got[0])));
+}
+
+}  // namespace
+}  // namespace visage
