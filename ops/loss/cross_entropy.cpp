@@ -1,0 +1,49 @@
+#include "ops/loss/cross_entropy.h"
+
+#include "ops/dispatch.h"
+#include "ops/gradient_of.h"
+#include "ops/loss/loss_kernels.h"
+
+namespace visage::ops {
+
+void loss_detail::check_labels(const char* op, const Tensor& labels, std::int64_t classes) {
+  check<DTypeError>(labels.dtype() == DType::i64 && labels.is_contiguous(), op, ": labels must be contiguous i64; got ",
+                    labels.dtype());
+  on_cpu(op, labels.device(), [&] {
+    for (std::int64_t i = 0; i < labels.numel(); ++i) {
+      const std::int64_t label = labels.data<std::int64_t>()[i];
+      check(label >= 0 && label < classes, op, ": label ", label, " at position ", i, " is not in [0, ", classes, ")");
+    }
+  });
+}
+
+Tensor weighted_cross_entropy(const Tensor& logits, const Tensor& labels, const Tensor& class_weights) {
+  check<ShapeError>(logits.rank() >= 1 && logits.size(-1) > 0 && logits.is_contiguous(),
+                    "weighted_cross_entropy: logits must be contiguous [..., K], K > 0; got ", logits.size());
+  Dims rows = logits.size();
+  const std::int64_t classes = rows[-1];
+  rows = {};
+  for (int i = 0; i + 1 < logits.rank(); ++i) rows.append(logits.size(i));
+  check<ShapeError>(labels.size() == rows && class_weights.size() == Dims{classes} && class_weights.is_contiguous(),
+                    "weighted_cross_entropy: labels must be ", rows, " and class_weights [", classes, "]; got ",
+                    labels.size(), " and ", class_weights.size());
+  check<DTypeError>(logits.dtype() == DType::f32 && class_weights.dtype() == DType::f32,
+                    "weighted_cross_entropy: logits and class_weights must be f32; got ", logits.dtype(), " and ",
+                    class_weights.dtype());
+  loss_detail::check_labels("weighted_cross_entropy", labels, classes);
+  autograd::not_differentiable("weighted_cross_entropy", {class_weights});
+  Tensor loss = Tensor::empty({1}, DType::f32, logits.device());
+  on_cpu("weighted_cross_entropy", logits.device(), [&] {
+    weighted_cross_entropy_cpu({logits.view(), labels.view(), class_weights.view(), loss.view(), {}, {}});
+  });
+  autograd::record("weighted_cross_entropy", std::span(&logits, 1), loss,
+                   [=](const Tensor& g, std::span<const autograd::GradTarget> to) {
+                     on_cpu("weighted_cross_entropy", g.device(), [&] {
+                       weighted_cross_entropy_backward_cpu(
+                           {logits.view(), labels.view(), class_weights.view(), {}, g.view(), gradient_of(to, 0)});
+                     });
+                   });
+  return loss;
+}
+
+}  // namespace visage::ops

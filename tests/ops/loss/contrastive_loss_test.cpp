@@ -1,0 +1,160 @@
+#include "ops/loss/contrastive_loss.h"
+
+#include "tests/support/allclose.h"
+#include "tests/support/golden.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/values.h"
+
+#include <cmath>
+
+namespace visage::ops {
+namespace {
+
+using test::allclose;
+using test::random_normal;
+
+const Tensor kOne = test::tensor_of({1}, std::vector<double>{1});
+
+std::vector<std::int64_t> integers(const Tensor& x) {
+  return {x.data<std::int64_t>(), x.data<std::int64_t>() + x.numel()};
+}
+
+// The recorded index lists of every video, without the instances that are marked invalid.
+std::vector<AnchorPair> recorded_pairs(const test::GoldenFile& golden, std::int64_t videos) {
+  std::vector<AnchorPair> pairs;
+  for (std::int64_t v = 0; v < videos; ++v) {
+    const auto list = [&](const char* name) {
+      return integers(golden.load("contrastive/in/" + std::string(name) + "/" + std::to_string(v)));
+    };
+    const auto key = list("key_idx"), reference = list("ref_idx"), valid = list("valid");
+    AnchorPair pair{.key_frame = v, .reference_frame = v};
+    for (std::size_t i = 0; i < valid.size(); ++i) {
+      if (!valid[i]) continue;
+      pair.key_index.push_back(key[i]);
+      pair.reference_index.push_back(reference[i]);
+    }
+    pairs.push_back(pair);
+  }
+  return pairs;
+}
+
+void check_recorded(const std::string& op, const test::GoldenFile& golden, const std::vector<AnchorPair>& pairs) {
+  const std::vector<Tensor> inputs = {golden.load(op + "/in/key"), golden.load(op + "/in/ref")};
+  EXPECT_TRUE(golden.matches(op + "/out/loss_reid", contrastive_loss(inputs[0], inputs[1], pairs, 1)));
+  EXPECT_TRUE(golden.matches(op + "/out/loss_aux", cosine_loss(inputs[0], inputs[1], pairs, 1)));
+  // The recorded gradient is that of both losses together.
+  const auto of = [&](auto loss, const char* up) {
+    const auto fn = [&](std::span<const Tensor> in) { return loss(in[0], in[1], pairs, 1); };
+    return test::gradients(fn, inputs, {true, true}, golden.load(op + "/up/" + up));
+  };
+  const auto reid = of(contrastive_loss, "loss_reid"), aux = of(cosine_loss, "loss_aux");
+  for (int i = 0; i < 2; ++i) {
+    std::vector<double> sum = test::values_of(reid[i]);
+    const std::vector<double> added = test::values_of(aux[i]);
+    for (std::size_t e = 0; e < sum.size(); ++e) sum[e] += added[e];
+    EXPECT_TRUE(golden.matches(op + (i ? "/grad/ref" : "/grad/key"), test::tensor_of(inputs[i].size(), sum)));
+  }
+}
+
+TEST(ContrastiveLossGolden, EqualsTheRecordedNumbersAndGradients) {
+  const test::GoldenFile golden("ops.safetensors");
+  check_recorded("contrastive", golden, recorded_pairs(golden, golden.load("contrastive/in/key").size(0)));
+  AnchorPair all;
+  for (std::int64_t i = 0; i < golden.load("contrastive_full5/in/key").size(1); ++i) {
+    all.key_index.push_back(i);
+    all.reference_index.push_back(i);
+  }
+  check_recorded("contrastive_full5", golden, {all});
+}
+
+std::vector<AnchorPair> some_pairs() {
+  return {{0, 1, {4, 0, 3}, {1, 2, 0}}, {1, 1, {2}, {3}}, {1, 0, {}, {}}, {0, 0, {1, 1}, {2, 4}}};
+}
+
+TEST(ContrastiveLoss, GradientsAreTheDerivatives) {
+  const auto pairs = some_pairs();
+  for (const auto loss : {contrastive_loss, cosine_loss}) {
+    const auto two = [&](std::span<const Tensor> in) { return loss(in[0], in[1], pairs, 6); };
+    EXPECT_TRUE(test::gradcheck(two, {random_normal({2, 5, 8}, 1), random_normal({2, 6, 8}, 2)}));
+    const auto one = [&](std::span<const Tensor> in) { return loss(in[0], in[0], pairs, 6); };
+    EXPECT_TRUE(test::gradcheck(one, {random_normal({2, 5, 8}, 1)})) << "one tensor";
+  }
+}
+
+TEST(ContrastiveLoss, IsTheFormThatSubtractsTheOwnProduct) {
+  const Tensor key = random_normal({1, 3, 4}, 1), reference = random_normal({1, 3, 4}, 2);
+  const AnchorPair pair{0, 0, {0, 1, 2}, {2, 0, 1}};
+  double want = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto product = [&](std::size_t j) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < 4; ++c)
+        sum += static_cast<double>(key.data<float>()[pair.key_index[i] * 4 + c]) *
+               static_cast<double>(reference.data<float>()[pair.reference_index[j] * 4 + c]);
+      return sum;
+    };
+    double sum = 1;
+    for (std::size_t j = 0; j < 3; ++j)
+      if (j != i) sum += std::exp(product(j) - product(i));
+    want += std::log(sum);
+  }
+  EXPECT_TRUE(allclose(contrastive_loss(key, reference, std::span(&pair, 1), 3),
+                       test::tensor_of({1}, std::vector<double>{want / 3})));
+}
+
+TEST(ContrastiveLoss, ASingleInstanceHasNothingToContrast) {
+  const AnchorPair pair{0, 0, {1}, {2}};
+  EXPECT_EQ(test::values_of(
+                contrastive_loss(random_normal({1, 3, 4}, 1), random_normal({1, 3, 4}, 2), std::span(&pair, 1), 1))[0],
+            0);
+}
+
+TEST(ContrastiveLoss, ExtremeEmbeddingsAreStable) {
+  Tensor key = Tensor::zeros({1, 2, 2}), reference = Tensor::zeros({1, 2, 2});
+  key.data<float>()[0] = key.data<float>()[2] = 100;  // both point along x
+  reference.data<float>()[0] = 100, reference.data<float>()[2] = -100;
+  const AnchorPair pair{0, 0, {0, 1}, {0, 1}};
+  // Anchor 0 is right by 2e4, anchor 1 wrong by 2e4.
+  EXPECT_EQ(test::values_of(contrastive_loss(key, reference, std::span(&pair, 1), 1))[0], 2e4);
+  const auto fn = [&](std::span<const Tensor> in) { return contrastive_loss(in[0], in[1], std::span(&pair, 1), 1); };
+  const auto got = test::gradients(fn, {key, reference}, {true, true}, kOne);
+  EXPECT_EQ(test::values_of(got[0]), (std::vector<double>{0, 0, 200, 0}));
+  EXPECT_EQ(test::values_of(got[1]), (std::vector<double>{100, 0, -100, 0}));
+}
+
+TEST(ContrastiveLoss, ZeroVectorsStayFinite) {
+  const Tensor zeros = Tensor::zeros({1, 2, 4});
+  const AnchorPair pair{0, 0, {0, 1}, {0, 1}};
+  EXPECT_EQ(test::values_of(cosine_loss(zeros, zeros, std::span(&pair, 1), 2))[0], 0.5);
+  const auto fn = [&](std::span<const Tensor> in) { return cosine_loss(in[0], in[1], std::span(&pair, 1), 2); };
+  for (const Tensor& g : test::gradients(fn, {zeros, Tensor::zeros({1, 2, 4})}, {true, true}, kOne))
+    EXPECT_EQ(test::values_of(g), std::vector<double>(8, 0));
+}
+
+TEST(ContrastiveLoss, NoAnchorGivesZero) {
+  const std::vector<AnchorPair> pairs = {{0, 0, {}, {}}};
+  const std::vector<Tensor> inputs = {random_normal({1, 2, 4}, 1), random_normal({1, 2, 4}, 2)};
+  for (const auto loss : {contrastive_loss, cosine_loss}) {
+    EXPECT_EQ(test::values_of(loss(inputs[0], inputs[1], pairs, 1))[0], 0);
+    EXPECT_EQ(test::values_of(loss(inputs[0], inputs[1], {}, 1))[0], 0);
+    const auto fn = [&](std::span<const Tensor> in) { return loss(in[0], in[1], pairs, 1); };
+    for (const Tensor& g : test::gradients(fn, inputs, {true, true}, kOne))
+      EXPECT_EQ(test::values_of(g), std::vector<double>(8, 0));
+  }
+}
+
+TEST(ContrastiveLoss, RefusesPartsThatDoNotFit) {
+  const Tensor x = Tensor::zeros({2, 3, 4});
+  const auto run = [&](const AnchorPair& pair) { (void)contrastive_loss(x, x, std::span(&pair, 1), 1); };
+  EXPECT_THROW(run({0, 0, {0, 1}, {0}}), ShapeError);
+  EXPECT_THROW(run({0, 2, {0}, {0}}), ShapeError);
+  EXPECT_THROW(run({-1, 0, {0}, {0}}), ShapeError);
+  EXPECT_THROW(run({0, 0, {3}, {0}}), ShapeError);
+  EXPECT_THROW(run({0, 0, {0}, {-1}}), ShapeError);
+  EXPECT_THROW((void)cosine_loss(x, Tensor::zeros({2, 3, 5}), {}, 1), ShapeError);
+  EXPECT_THROW((void)cosine_loss(x, Tensor::zeros({2, 3, 4}, DType::bf16), {}, 1), DTypeError);
+  EXPECT_THROW((void)cosine_loss(x, x, {}, 0), Error);
+}
+
+}  // namespace
+}  // namespace visage::ops
