@@ -1,0 +1,23 @@
+#pragma once
+#include "tensor/tensor.h"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+
+namespace visage::ops {
+
+/// sqrt of the sum of squares of all elements of all tensors (f32, contiguous), summed in f64 in an order that does not
+/// depend on the number of threads. f64 does not overflow on squares of f32, so the norm is finite exactly if every
+/// element is. Empty tensors stand for parameters without a gradient and are skipped.
+/// throws DTypeError or ShapeError naming the position in the list.
+[[nodiscard]] double global_norm(std::span<const Tensor> tensors);
+
+/// Factor that bounds the global norm of the gradients (Pascanu et al., On the difficulty of training recurrent neural
+/// networks, algorithm 1): min(1, max_norm / (norm + 1e-6)).
+[[nodiscard]] double clip_coefficient(double norm, double max_norm);
+
+/// Position of the first tensor that holds an infinity or something that is not a number.
+[[nodiscard]] std::optional<std::size_t> first_non_finite(std::span<const Tensor> tensors);
+
+}  // namespace visage::ops

@@ -1,0 +1,171 @@
+#include "ops/optim/adamw.h"
+#include "ops/optim/gradient_norm.h"
+#include "ops/optim/learning_rate.h"
+#include "tensor/cpu/parallel.h"
+#include "tests/support/allclose.h"
+#include "tests/support/files.h"
+#include "tests/support/golden.h"
+#include "tests/support/values.h"
+
+#include <cmath>
+#include <limits>
+
+namespace visage::ops {
+namespace {
+
+using test::allclose;
+using test::random_normal;
+
+Tensor copy_of(const Tensor& x) { return test::tensor_of(x.size(), test::values_of(x)); }
+
+AdamWTensor fresh(const Tensor& parameter, double learning_rate, double weight_decay) {
+  return {copy_of(parameter), {},          Tensor::zeros(parameter.size()), Tensor::zeros(parameter.size()),
+          learning_rate,      weight_decay};
+}
+
+TEST(AdamWGolden, ThreeStepsOfThreeGroupsEqualTheRecordedOnes) {
+  const test::GoldenFile golden("ops.safetensors");
+  std::vector<AdamWTensor> tensors;
+  const auto name = [](std::size_t i, const std::string& what) { return "adamw/p" + std::to_string(i) + "/" + what; };
+  for (std::size_t i = 0; golden.contains(name(i, "init")); ++i) {
+    const auto rates = test::values_of(golden.load(name(i, "lr_wd")));
+    tensors.push_back(fresh(golden.load(name(i, "init")), rates[0], rates[1]));
+  }
+  ASSERT_FALSE(tensors.empty());
+  for (std::int64_t step = 0; golden.contains(name(0, "grad" + std::to_string(step))); ++step) {
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      tensors[i].gradient = golden.load(name(i, "grad" + std::to_string(step)));
+    adamw_step(tensors, {.step = step + 1});
+    // Updates are 1e-4 large, so the general tolerance of 1e-6 would let a wrong one pass.
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      EXPECT_TRUE(allclose(tensors[i].parameter, golden.load(name(i, "after" + std::to_string(step)))));
+  }
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    EXPECT_TRUE(allclose(tensors[i].exp_avg, golden.load(name(i, "exp_avg"))));
+    EXPECT_TRUE(allclose(tensors[i].exp_avg_sq, golden.load(name(i, "exp_avg_sq"))));
+  }
+}
+
+TEST(AdamW, FollowsItsEquations) {
+  AdamWTensor tensor = fresh(random_normal({70000}, 1), 0.01, 0.1);
+  std::vector<double> p = test::values_of(tensor.parameter), m(p.size()), v(p.size());
+  const AdamWOptions options{.beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .gradient_scale = 0.25};
+  for (int step = 1; step <= 4; ++step) {
+    tensor.gradient = random_normal({70000}, 10 + step);
+    const auto g = test::values_of(tensor.gradient);
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      m[i] = 0.8 * m[i] + 0.2 * g[i] / 4;
+      v[i] = 0.95 * v[i] + 0.05 * g[i] * g[i] / 16;
+      p[i] *= 1 - 0.01 * 0.1;
+      p[i] -= 0.01 / (1 - std::pow(0.8, step)) * m[i] / (std::sqrt(v[i]) / std::sqrt(1 - std::pow(0.95, step)) + 1e-3);
+    }
+    AdamWOptions now = options;
+    now.step = step;
+    const auto version = tensor.parameter.storage()->version();
+    adamw_step(std::span(&tensor, 1), now);
+    EXPECT_GT(tensor.parameter.storage()->version(), version);
+  }
+  EXPECT_TRUE(allclose(tensor.parameter, test::tensor_of({70000}, p)));
+}
+
+TEST(AdamW, DoesNotDependOnTheNumberOfThreads) {
+  const auto run = [] {
+    std::vector<AdamWTensor> tensors = {fresh(random_normal({150001}, 1), 1e-3, 0.1),
+                                        fresh(random_normal({7}, 2), 1, 0)};
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      tensors[i].gradient = random_normal(tensors[i].parameter.size(), i);
+    adamw_step(tensors, {});
+    return test::values_of(tensors[0].parameter);
+  };
+  const int threads = cpu::num_threads();
+  const auto many = run();
+  cpu::set_num_threads(1);
+  EXPECT_EQ(run(), many);
+  cpu::set_num_threads(threads);
+}
+
+TEST(AdamW, RefusesTensorsThatDoNotFit) {
+  AdamWTensor tensor = fresh(Tensor::zeros({3}), 1e-3, 0);
+  const auto step = [&] { adamw_step(std::span(&tensor, 1), {}); };
+  EXPECT_THROW(step(), ShapeError);  // without a gradient
+  tensor.gradient = Tensor::zeros({4});
+  EXPECT_EQ(test::message_of<ShapeError>(step),
+            "adamw_step: tensor 0: parameter, gradient and state must be contiguous and of one size");
+  tensor.gradient = Tensor::zeros({3}, DType::bf16);
+  EXPECT_THROW(step(), DTypeError);
+  tensor.gradient = Tensor::zeros({3});
+  EXPECT_THROW(adamw_step(std::span(&tensor, 1), {.step = 0}), Error);
+}
+
+TEST(GradientNormGolden, ClipsLikeTheRecordedOptimizer) {
+  const test::GoldenFile golden("ops.safetensors");
+  for (const std::string op : {"clip/big", "clip/small"}) {
+    std::vector<Tensor> gradients;
+    for (std::size_t i = 0; golden.contains(op + "/in/g" + std::to_string(i)); ++i)
+      gradients.push_back(golden.load(op + "/in/g" + std::to_string(i)));
+    const double norm = global_norm(gradients);
+    EXPECT_TRUE(allclose(test::tensor_of({1}, std::vector<double>{norm}), golden.load(op + "/out/total_norm"))) << op;
+    const double factor = clip_coefficient(norm, 0.01);
+    EXPECT_EQ(factor == 1, op == "clip/small");
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      std::vector<double> clipped = test::values_of(gradients[i]);
+      for (double& g : clipped) g *= factor;
+      EXPECT_TRUE(
+          allclose(test::tensor_of(gradients[i].size(), clipped), golden.load(op + "/out/g" + std::to_string(i))))
+          << op;
+    }
+  }
+}
+
+TEST(GradientNorm, SumsAllTensorsInOneOrder) {
+  const std::vector<Tensor> tensors = {random_normal({200000}, 1), {}, random_normal({3, 5}, 2), Tensor::zeros({0})};
+  double sum = 0;
+  for (const Tensor& tensor : {tensors[0], tensors[2]})
+    for (const double x : test::values_of(tensor)) sum += x * x;
+  const double norm = global_norm(tensors);
+  EXPECT_NEAR(norm, std::sqrt(sum), 1e-10 * norm);
+  const int threads = cpu::num_threads();
+  cpu::set_num_threads(1);
+  EXPECT_EQ(global_norm(tensors), norm);
+  cpu::set_num_threads(threads);
+  EXPECT_EQ(global_norm({}), 0);
+  EXPECT_THROW((void)global_norm(std::vector<Tensor>{Tensor::zeros({2}, DType::i32)}), DTypeError);
+}
+
+TEST(GradientNorm, LargeElementsAreFiniteAndOthersAreFound) {
+  const auto with = [](float value) {
+    const Tensor x = Tensor::zeros({100});
+    x.data<float>()[57] = value;
+    return std::vector<Tensor>{Tensor::zeros({3}), {}, x};
+  };
+  const float largest = std::numeric_limits<float>::max();
+  EXPECT_EQ(global_norm(with(largest)), static_cast<double>(largest));
+  EXPECT_EQ(first_non_finite(with(largest)), std::nullopt);
+  EXPECT_EQ(first_non_finite(with(std::numeric_limits<float>::quiet_NaN())), 2u);
+  EXPECT_EQ(first_non_finite(with(-std::numeric_limits<float>::infinity())), 2u);
+  EXPECT_FALSE(std::isfinite(global_norm(with(std::numeric_limits<float>::infinity()))));
+}
+
+TEST(LearningRateGolden, EqualsTheRecordedSchedule) {
+  const test::GoldenFile golden("ops.safetensors");
+  const Tensor iterations = golden.load("lr_schedule/iter");
+  const auto want = test::values_of(golden.load("lr_schedule/lr"));
+  const LearningRateSchedule official{.base = 1e-4, .milestones = {15000}, .warmup_iterations = 10};
+  for (std::int64_t i = 0; i < iterations.numel(); ++i) {
+    const double rate = learning_rate(official, iterations.data<std::int64_t>()[i]);
+    EXPECT_NEAR(rate, want[i], 1e-12 * want[i]) << iterations.data<std::int64_t>()[i];
+  }
+}
+
+TEST(LearningRate, WarmsUpAlongALineAndStepsDown) {
+  const LearningRateSchedule schedule{
+      .base = 2, .milestones = {10, 20}, .decay = 0.5, .warmup_iterations = 4, .warmup_factor = 0.25};
+  const std::vector<std::pair<std::int64_t, double>> want = {{0, 0.5}, {1, 0.875}, {2, 1.25}, {3, 1.625}, {4, 2},
+                                                             {9, 2},   {10, 1},    {19, 1},   {20, 0.5},  {1000, 0.5}};
+  for (const auto& [iteration, rate] : want) EXPECT_DOUBLE_EQ(learning_rate(schedule, iteration), rate) << iteration;
+  EXPECT_THROW((void)learning_rate(schedule, -1), UsageError);
+  EXPECT_THROW((void)learning_rate({.milestones = {5, 3}}, 0), UsageError);
+}
+
+}  // namespace
+}  // namespace visage::ops
