@@ -52,6 +52,7 @@ void find_places(const Backward& a, std::int64_t image, std::int64_t row) {
   const T* x = a.x.as<const T>() + image * h * w * channels;
   std::uint8_t* place = a.place.as<std::uint8_t>() + (image * a.gy.size[1] + row) * out_w * channels;
   std::vector<float> best(channels);
+  std::vector<std::int32_t> where(channels);  // as wide as the values, so that the loop vectorises
   const Range rows = window(a, row, h);
   for (std::int64_t column = 0; column < out_w; ++column, place += channels) {
     const Range columns = window(a, column, w);
@@ -60,15 +61,17 @@ void find_places(const Backward& a, std::int64_t image, std::int64_t row) {
         const T* pixel = x + (i * w + j) * channels;
         const bool first = i == rows.begin && j == columns.begin;
         const std::int64_t top = row * a.stride - a.padding, left = column * a.stride - a.padding;
-        const auto here = static_cast<std::uint8_t>((i - top) * a.kernel + j - left);
+        const auto here = static_cast<std::int32_t>((i - top) * a.kernel + j - left);
+#pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c) {
           const auto value = static_cast<float>(pixel[c]);
           const bool larger_here = first || value > best[c];
           best[c] = larger_here ? value : best[c];
-          place[c] = larger_here ? here : place[c];
+          where[c] = larger_here ? here : where[c];
         }
       }
     }
+    for (std::int64_t c = 0; c < channels; ++c) place[c] = static_cast<std::uint8_t>(where[c]);
   }
 }
 
@@ -95,8 +98,10 @@ void collect_row(const Backward& a, std::int64_t image, std::int64_t i) {
         const T* gy = a.gy.as<const T>() + offset;
         const std::uint8_t* place = a.place.as<const std::uint8_t>() + offset;
         const auto here =
-            static_cast<std::uint8_t>((i + a.padding - r * a.stride) * a.kernel + j + a.padding - q * a.stride);
-        for (std::int64_t c = 0; c < channels; ++c) sum[c] += place[c] == here ? static_cast<float>(gy[c]) : 0.f;
+            static_cast<std::int32_t>((i + a.padding - r * a.stride) * a.kernel + j + a.padding - q * a.stride);
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c)
+          sum[c] += std::int32_t{place[c]} == here ? static_cast<float>(gy[c]) : 0.f;
       }
     }
     for (std::int64_t c = 0; c < channels; ++c)

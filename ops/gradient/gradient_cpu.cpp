@@ -3,6 +3,7 @@
 #include "tensor/float16.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace visage::ops::gradient_detail {
 namespace {
@@ -61,25 +62,25 @@ void accumulate_strided(const Accumulate& a) {
                     });
 }
 
-constexpr std::int64_t kBlockRows = 64;  // rows summed in f32 before they are added to an f64 total
-constexpr std::int64_t kWidth = 32;      // columns of a task: two cache lines of f32
+constexpr std::int64_t kBlockRows = 64;  // rows summed in f32 before they are added to f64 totals
+constexpr std::int64_t kChunks = 16;     // of the rows; fixed, so that sums do not depend on the number of threads
+constexpr std::int64_t kWidth = 4096;    // columns that are summed together: their sums stay in the cache
 
-template <class From, class To>
-void sum_columns(const SumRows& a, std::int64_t rows, std::int64_t columns, std::int64_t first) {
-  const std::int64_t width = std::min(kWidth, columns - first);
-  double total[kWidth] = {};
-  for (std::int64_t start = 0; start < rows; start += kBlockRows) {
-    float block[kWidth] = {};
-    for (std::int64_t row = start; row < std::min(start + kBlockRows, rows); ++row) {
-      const From* from = a.from.as<const From>() + row * columns + first;
-      for (std::int64_t c = 0; c < width; ++c) block[c] += static_cast<float>(from[c]);
+/// total[c] += sum of from[row, first + c] over rows [begin, end).
+template <class From>
+void add_rows(const View& from, std::int64_t columns, std::int64_t first, std::int64_t begin, std::int64_t end,
+              std::vector<double>& total) {
+  const auto width = static_cast<std::int64_t>(total.size());
+  std::vector<float> sums(width);
+  float* const sum = sums.data();
+  for (std::int64_t start = begin; start < end; start += kBlockRows) {
+    std::fill(sums.begin(), sums.end(), 0.f);
+    for (std::int64_t row = start; row < std::min(start + kBlockRows, end); ++row) {
+      const From* in = from.as<const From>() + row * columns + first;
+#pragma omp simd
+      for (std::int64_t c = 0; c < width; ++c) sum[c] += static_cast<float>(in[c]);
     }
-    for (std::int64_t c = 0; c < width; ++c) total[c] += block[c];
-  }
-  To* to = a.gradient.to.as<To>() + first;
-  for (std::int64_t c = 0; c < width; ++c) {
-    const double kept = a.gradient.beta == 0 ? 0.0 : a.gradient.beta * static_cast<double>(static_cast<float>(to[c]));
-    store(to[c], static_cast<float>(kept + total[c]));
+    for (std::int64_t c = 0; c < width; ++c) total[c] += sum[c];
   }
 }
 
@@ -88,10 +89,22 @@ void sum_rows(const SumRows& a) {
   const std::int64_t columns = a.gradient.to.size.numel();
   if (columns == 0) return;
   const std::int64_t rows = a.from.size.numel() / columns;
-  const std::int64_t grain = std::max<std::int64_t>(kGrain / std::max<std::int64_t>(rows * kWidth, 1), 1);
-  cpu::parallel_for((columns + kWidth - 1) / kWidth, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t task = begin; task < end; ++task) sum_columns<From, To>(a, rows, columns, task * kWidth);
-  });
+  const std::int64_t chunks = std::clamp<std::int64_t>(rows / kBlockRows, 1, kChunks);
+  for (std::int64_t first = 0; first < columns; first += kWidth) {
+    const std::int64_t width = std::min(kWidth, columns - first);
+    std::vector<std::vector<double>> parts(chunks, std::vector<double>(width));
+    const std::int64_t grain = std::max<std::int64_t>(kGrain * chunks / std::max<std::int64_t>(rows * width, 1), 1);
+    cpu::parallel_for(chunks, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i)
+        add_rows<From>(a.from, columns, first, rows * i / chunks, rows * (i + 1) / chunks, parts[i]);
+    });
+    To* const to = a.gradient.to.as<To>() + first;
+    for (std::int64_t c = 0; c < width; ++c) {
+      double sum = a.gradient.beta == 0 ? 0.0 : static_cast<double>(a.gradient.beta * static_cast<float>(to[c]));
+      for (const auto& part : parts) sum += part[c];
+      store(to[c], static_cast<float>(sum));
+    }
+  }
 }
 
 template <class T, class To>
@@ -101,9 +114,13 @@ void relu(const Relu& a) {
   To* to = a.gradient.to.as<To>();
   const float beta = a.gradient.beta;
   cpu::parallel_for(a.y.size.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float passed = static_cast<float>(y[i]) > 0.f ? static_cast<float>(gy[i]) : 0.f;
-      store(to[i], beta == 0 ? passed : beta * static_cast<float>(to[i]) + passed);
+    const auto passed = [=](std::int64_t i) {
+      return static_cast<float>(y[i]) > 0.f ? static_cast<float>(gy[i]) : 0.f;
+    };
+    if (beta == 0) {
+      for (std::int64_t i = begin; i < end; ++i) store(to[i], passed(i));
+    } else {
+      for (std::int64_t i = begin; i < end; ++i) store(to[i], beta * static_cast<float>(to[i]) + passed(i));
     }
   });
 }

@@ -17,49 +17,71 @@ const T* row_of(const Pixels& p, std::int64_t image, std::int64_t row) {
   return p.data ? static_cast<const T*>(p.data) + image * p.image_stride + row * p.pitch : nullptr;
 }
 
-/// The gradient before the activation.
+/// Calls use(c, g) for every channel with the gradient g before the activation.
+template <class T, class Use>
+void for_passed(const T* gy, const T* relu_result, std::int64_t channels, Use&& use) {
+  if (relu_result) {
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c)
+      use(c, static_cast<float>(relu_result[c]) > 0.f ? static_cast<float>(gy[c]) : 0.f);
+  } else {
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) use(c, static_cast<float>(gy[c]));
+  }
+}
+
 template <class T>
-float passed(const T* gy, const T* relu_result, std::int64_t c) {
-  return !relu_result || static_cast<float>(relu_result[c]) > 0.f ? static_cast<float>(gy[c]) : 0.f;
+void write(T& to, float beta, float gradient) {
+  store(to, beta == 0 ? gradient : beta * static_cast<float>(to) + gradient);
 }
 
 /// Per channel: sum of g, then sum of g * n.
 using Sums = std::vector<double>;
 
+/// Mean and rstd of the group of every channel.
+struct ChannelStatistics {
+  ChannelStatistics(const Backward& a, std::int64_t image) : mean(a.x.channels), rstd(a.x.channels) {
+    const std::int64_t width = a.x.channels / a.groups;
+    for (std::int64_t c = 0; c < a.x.channels; ++c) {
+      mean[c] = a.mean[image * a.groups + c / width];
+      rstd[c] = a.rstd[image * a.groups + c / width];
+    }
+  }
+  std::vector<float> mean, rstd;
+};
+
 template <class T>
-void add_rows(const Backward& a, std::int64_t image, std::int64_t first, std::int64_t last, Sums& sums) {
-  const std::int64_t channels = a.x.channels, width = channels / a.groups;
-  std::vector<float> sum_g(channels), sum_gn(channels);
+void add_rows(const Backward& a, std::int64_t image, const ChannelStatistics& statistics, std::int64_t first,
+              std::int64_t last, Sums& sums) {
+  const std::int64_t channels = a.x.channels;
+  const float* const mean = statistics.mean.data();
+  const float* const rstd = statistics.rstd.data();
+  std::vector<float> block(2 * channels);
+  float* const sum_g = block.data();
+  float* const sum_gn = sum_g + channels;
   for (std::int64_t start = first; start < last; start += kBlockRows) {
-    std::fill(sum_g.begin(), sum_g.end(), 0.f);
-    std::fill(sum_gn.begin(), sum_gn.end(), 0.f);
+    std::fill(block.begin(), block.end(), 0.f);
     for (std::int64_t row = start; row < std::min(start + kBlockRows, last); ++row) {
       const T* x = row_of<T>(a.x, image, row);
       const T* gy = row_of<T>(a.gy, image, row);
       const T* y = row_of<T>(a.relu_result, image, row);
-      for (std::int64_t group = 0; group < a.groups; ++group) {
-        const float mean = a.mean[image * a.groups + group], rstd = a.rstd[image * a.groups + group];
-        for (std::int64_t c = group * width; c < (group + 1) * width; ++c) {
-          const float g = passed(gy, y, c);
-          sum_g[c] += g;
-          sum_gn[c] += g * ((static_cast<float>(x[c]) - mean) * rstd);
-        }
-      }
+      for_passed(gy, y, channels, [=](std::int64_t c, float g) {
+        sum_g[c] += g;
+        sum_gn[c] += g * ((static_cast<float>(x[c]) - mean[c]) * rstd[c]);
+      });
     }
-    for (std::int64_t c = 0; c < channels; ++c) {
-      sums[c] += sum_g[c];
-      sums[channels + c] += sum_gn[c];
-    }
+    for (std::int64_t c = 0; c < 2 * channels; ++c) sums[c] += block[c];
   }
 }
 
 template <class T>
 Sums image_sums(const Backward& a, std::int64_t image) {
   const std::int64_t channels = a.x.channels;
+  const ChannelStatistics statistics(a, image);
   std::vector<Sums> parts(kChunks, Sums(2 * channels));
   cpu::parallel_for(kChunks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      add_rows<T>(a, image, a.x.rows * i / kChunks, a.x.rows * (i + 1) / kChunks, parts[i]);
+      add_rows<T>(a, image, statistics, a.x.rows * i / kChunks, a.x.rows * (i + 1) / kChunks, parts[i]);
   });
   Sums all(2 * channels);
   for (const Sums& part : parts)
@@ -98,17 +120,18 @@ Map input_map(const Backward& a, std::int64_t image, const Sums& sums) {
 template <class T>
 void write_input(const Backward& a, std::int64_t image, const Map& map) {
   const std::int64_t channels = a.x.channels;
+  const float *slope = map.slope.data(), *centre = map.centre.data();
+  const float *curve = map.curve.data(), *offset = map.offset.data();
+  const float beta = a.gx.beta;
   cpu::parallel_for(a.x.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const T* x = row_of<T>(a.x, image, row);
       const T* gy = row_of<T>(a.gy, image, row);
       const T* y = row_of<T>(a.relu_result, image, row);
       T* to = a.gx.to.as<T>() + (image * a.x.rows + row) * channels;
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const float gx = passed(gy, y, c) * map.slope[c] +
-                         ((static_cast<float>(x[c]) - map.centre[c]) * map.curve[c] + map.offset[c]);
-        store(to[c], a.gx.beta == 0 ? gx : a.gx.beta * static_cast<float>(to[c]) + gx);
-      }
+      for_passed(gy, y, channels, [=](std::int64_t c, float g) {
+        write(to[c], beta, g * slope[c] + ((static_cast<float>(x[c]) - centre[c]) * curve[c] + offset[c]));
+      });
     }
   });
 }
@@ -136,6 +159,7 @@ void backward(const Backward& a) {
 template <class T>
 void affine_backward(const AffineBackward& a) {
   const std::int64_t channels = a.gy.channels;
+  const float beta = a.gx.beta;
   cpu::parallel_for(a.gy.images * a.gy.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t image = i / a.gy.rows, row = i % a.gy.rows;
@@ -143,10 +167,7 @@ void affine_backward(const AffineBackward& a) {
       const T* y = row_of<T>(a.relu_result, image, row);
       const float* scale = a.scale + image * a.scale_stride;
       T* to = a.gx.to.as<T>() + i * channels;
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const float gx = passed(gy, y, c) * scale[c];
-        store(to[c], a.gx.beta == 0 ? gx : a.gx.beta * static_cast<float>(to[c]) + gx);
-      }
+      for_passed(gy, y, channels, [=](std::int64_t c, float g) { write(to[c], beta, g * scale[c]); });
     }
   });
 }
