@@ -9,10 +9,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 #include <unistd.h>
 
 namespace visage::pipeline {
@@ -22,9 +24,9 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kPartial = ".partial";
-constexpr const char* kOutputs[] = {"tracks.jsonl", "tracks.jsonl.partial",   "results.json", "overlay.mp4",
-                                    "overlay.gif",  "embeddings.safetensors", "run.json"};
-constexpr const char* kOutputFolders[] = {"overlay_frames", "id_maps"};
+constexpr std::string_view kOutputs[] = {
+    "tracks.jsonl", "results.json",           "overlay.mp4", "overlay.gif", "overlay_frames",
+    "id_maps",      "embeddings.safetensors", "run.json"};
 constexpr double kMostFps = 1000;
 constexpr const char* kRemedy = "; check that the folder exists, may be written and has free space";
 
@@ -32,9 +34,21 @@ constexpr const char* kRemedy = "; check that the folder exists, may be written 
   fail<InputError>("", path, ": cannot be written (", reason, ")", kRemedy);
 }
 
+bool is_output(std::string_view name) {
+  return std::ranges::any_of(kOutputs, [&](std::string_view output) { return name == output; });
+}
+// What a run that was killed left unfinished: results.json.tmp.1234.
+bool is_leftover(std::string_view name) {
+  return std::ranges::any_of(kOutputs, [&](std::string_view output) {
+    if (!name.starts_with(output)) return false;
+    const std::string_view rest = name.substr(output.size());
+    return rest == kPartial || rest.starts_with(".tmp.");
+  });
+}
+
 bool is_empty(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() != kPartial) return false;
+    if (!is_leftover(entry.path().filename().string())) return false;
   return true;
 }
 
@@ -78,9 +92,12 @@ OutputFolder::~OutputFolder() {
 }
 
 void OutputFolder::clear() const {
+  std::vector<fs::path> old;
   std::error_code error;
-  for (const char* name : kOutputs) fs::remove(file(name), error);
-  for (const char* name : kOutputFolders) fs::remove_all(file(name), error);
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_, error))
+    if (const std::string name = entry.path().filename(); is_output(name) || is_leftover(name))
+      old.push_back(entry.path());
+  for (const fs::path& path : old) fs::remove_all(path, error);
 }
 
 std::string class_name(const std::vector<std::string>& class_names, int label) {

@@ -19,8 +19,8 @@ enum class IdMaps { none, png };
 class OutputFolder {
  public:
   /// Makes the folder, and those above it. With Existing::replace the files of an earlier run are removed by clear().
-  /// throws InputError if it cannot be made or, with Existing::refuse, is not empty (leftovers of a run that was cut
-  /// short, *.partial, do not count).
+  /// throws InputError if it cannot be made or, with Existing::refuse, is not empty (what a run that was
+  /// killed left unfinished does not count).
   OutputFolder(std::string path, Existing existing);
   /// Takes away a folder that was made here and is still empty.
   ~OutputFolder();

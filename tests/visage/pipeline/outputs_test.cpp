@@ -40,13 +40,14 @@ TEST(OutputFolder, RefusesWhatIsInUse) {
   EXPECT_FALSE(fs::exists(path)) << "an empty folder is taken away again";
   fs::create_directories(path);
   test::write_text(path + "/tracks.jsonl.partial", "");
+  test::write_text(path + "/overlay.mp4.tmp.123", "");
   EXPECT_NO_THROW(OutputFolder(path, Existing::refuse));
   test::write_text(path + "/results.json", "");
   test::write_text(path + "/notes.txt", "");
   EXPECT_THAT(message_of<InputError>([&] { OutputFolder(path, Existing::refuse); }),
               HasSubstr(path + ": is not empty"));
   OutputFolder(path, Existing::replace).clear();
-  EXPECT_FALSE(fs::exists(path + "/results.json"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(path), {}), 1);
   EXPECT_TRUE(fs::exists(path + "/notes.txt"));
   EXPECT_THAT(message_of<InputError>([&] { OutputFolder(path + "/notes.txt", Existing::replace); }),
               HasSubstr("notes.txt: cannot make the output folder"));
