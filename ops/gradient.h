@@ -11,6 +11,11 @@ struct Gradient {
   float beta = 0;
 
   explicit operator bool() const { return static_cast<bool>(to); }
+  /// Leaves one element of an f32 gradient.
+  void put(std::int64_t at, float value) const {
+    float& element = to.as<float>()[at];
+    element = beta == 0 ? value : beta * element + value;
+  }
 };
 
 }  // namespace visage::ops

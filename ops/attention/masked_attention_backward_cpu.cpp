@@ -105,17 +105,12 @@ struct Head {
     return true;
   }
 
-  static void write(const Gradient& gradient, std::int64_t at, float value) {
-    float& to = gradient.to.as<float>()[at];
-    to = gradient.beta == 0 ? value : gradient.beta * to + value;
-  }
-
   // columns [dim][kTile] times `factor` to the rows of the tile's keys.
   void write_tile(const Gradient& gradient, std::int64_t word, float factor) const {
     const std::int64_t count = std::min(kTile, keys - word * kTile);
     for (std::int64_t t = 0; t < count; ++t) {
       const std::int64_t row = ((n * keys + word * kTile + t) * forward.heads + head) * dim;
-      for (std::int64_t d = 0; d < dim; ++d) write(gradient, row + d, factor * columns[d * kTile + t]);
+      for (std::int64_t d = 0; d < dim; ++d) gradient.put(row + d, factor * columns[d * kTile + t]);
     }
   }
 
@@ -142,7 +137,7 @@ struct Head {
     for (std::int64_t word = 0; word < words; ++word) add_tile(word);
     for (std::int64_t i = 0; args.gq && i < queries; ++i)
       for (std::int64_t d = 0; d < dim; ++d)
-        write(args.gq, ((n * queries + i) * forward.heads + head) * dim + d, forward.scale * gq[i * dim + d]);
+        args.gq.put(((n * queries + i) * forward.heads + head) * dim + d, forward.scale * gq[i * dim + d]);
   }
 };
 

@@ -23,12 +23,6 @@ void add_scaled(float factor, const float* from, float* to, std::int64_t count) 
   for (std::int64_t i = 0; i < count; ++i) to[i] += factor * from[i];
 }
 
-void write(const Gradient& gradient, std::int64_t at, float value) {
-  if (!gradient) return;
-  float& to = gradient.to.as<float>()[at];
-  to = gradient.beta == 0 ? value : gradient.beta * to + value;
-}
-
 // kDim 0: the size of a head is known at run time only.
 template <int kDim>
 struct Head {
@@ -57,9 +51,10 @@ struct Head {
         if (args.gvalue) add_scaled(weight * corners.weight(c), g, gvalue + token * dim, dim);
       }
     }
-    write(args.gweights, i, sum);
-    write(args.glocations, 2 * i, weight * width * corners.slope_x(at));
-    write(args.glocations, 2 * i + 1, weight * height * corners.slope_y(at));
+    if (args.gweights) args.gweights.put(i, sum);
+    if (!args.glocations) return;
+    args.glocations.put(2 * i, weight * width * corners.slope_x(at));
+    args.glocations.put(2 * i + 1, weight * height * corners.slope_y(at));
   }
 
   void run() const {
@@ -70,7 +65,7 @@ struct Head {
       for (std::int64_t s = 0; s < levels * points; ++s) sample(g, args.level[s / points], row * levels * points + s);
     }
     for (std::int64_t t = 0; args.gvalue && t < tokens; ++t)
-      for (std::int64_t d = 0; d < dim; ++d) write(args.gvalue, token_at(t) + d, gvalue[t * dim + d]);
+      for (std::int64_t d = 0; d < dim; ++d) args.gvalue.put(token_at(t) + d, gvalue[t * dim + d]);
   }
 };
 

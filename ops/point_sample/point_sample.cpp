@@ -3,6 +3,7 @@
 #include "ops/dispatch.h"
 #include "ops/gradient_of.h"
 #include "ops/point_sample/point_sample_kernels.h"
+#include "ops/shape/seen_as.h"
 
 namespace visage::ops {
 namespace {
@@ -12,8 +13,6 @@ void check_points(const char* op, const char* name, const Tensor& x, std::int64_
                     " must be contiguous [", sets, ", P, 2]; got ", x.size());
   check<DTypeError>(x.dtype() == DType::f32, op, ": ", name, " must be f32; got ", x.dtype());
 }
-
-View seen_as(const View& x, const Dims& size) { return {x.data, size, contiguous_strides(size), x.dtype, x.device}; }
 
 View points_view(const Tensor& points, std::int64_t images) {
   View view = points.view();

@@ -98,10 +98,8 @@ void point_gradients(const PointSampleBackwardArgs& args) {
           for (std::int64_t c = 0; c < channels; ++c) at[k] += g[c] * from[c];
         }
       }
-      const float slope[2] = {static_cast<float>(image.size[2]) * corners.slope_x(at),
-                              static_cast<float>(image.size[1]) * corners.slope_y(at)};
-      float* to = args.gpoints.to.as<float>() + 2 * i;
-      for (int axis = 0; axis < 2; ++axis) to[axis] = slope[axis] + (args.gpoints.beta == 0 ? 0.f : to[axis]);
+      args.gpoints.put(2 * i, static_cast<float>(image.size[2]) * corners.slope_x(at));
+      args.gpoints.put(2 * i + 1, static_cast<float>(image.size[1]) * corners.slope_y(at));
     }
   });
 }

@@ -4,6 +4,7 @@
 #include "ops/dispatch.h"
 #include "ops/gradient_of.h"
 #include "ops/resize/resize_kernels.h"
+#include "ops/shape/seen_as.h"
 
 namespace visage::ops {
 namespace {
@@ -15,8 +16,6 @@ void check_image(const char* op, const char* name, const Tensor& x) {
                     " must be [N,H,W,C], not empty, with contiguous channels; got ", x.size(), ", stride ", x.stride());
   check<DTypeError>(is_float(x), op, ": ", name, " must be f32 or bf16; got ", x.dtype());
 }
-
-View seen_as(const View& x, const Dims& size) { return {x.data, size, contiguous_strides(size), x.dtype, x.device}; }
 
 /// `in` and `out` are the sizes as images; those of planes have one channel.
 autograd::Backward make_backward(const Dims& in, const Dims& out) {
