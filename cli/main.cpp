@@ -2,6 +2,7 @@
 
 #include "cli/convert.h"
 #include "cli/demo.h"
+#include "cli/eval.h"
 #include "cli/inspect.h"
 #include "cli/pseudo.h"
 #include "cli/suggest.h"
@@ -94,6 +95,7 @@ class Program {
   void define_track();
   void define_demo();
   void define_pseudo();
+  void define_eval();
   void define_inspect();
   void define_convert();
 
@@ -108,11 +110,13 @@ class Program {
   void dispatch();
 
   CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
-  CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *inspect_ = nullptr, *convert_ = nullptr;
+  CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *eval_ = nullptr, *inspect_ = nullptr,
+           *convert_ = nullptr;
   std::string name_ = "visage";
   TrackCommand track_command_;
   DemoCommand demo_command_;
   PseudoCommand pseudo_command_;
+  EvalCommand eval_command_;
   InspectOptions inspect_options_;
   ConvertOptions convert_options_;
   std::string test_weights_name_, config_;
@@ -133,6 +137,7 @@ Program::Program() {
   define_track();
   define_demo();
   define_pseudo();
+  define_eval();
   define_inspect();
   define_convert();
 }
@@ -306,6 +311,45 @@ void Program::define_pseudo() {
   add_quiet(app);
 }
 
+void Program::define_eval() {
+  EvalCommand& c = eval_command_;
+  CLI::App* const app = eval_ =
+      add_command("eval", "Score predictions against ground truth: AP, AR, HOTA, IDF1, ID switches",
+                  "Examples:\n"
+                  "  visage eval --results results.json --annotations valid.json\n"
+                  "  visage eval --data data/swap --weights model.safetensors --config model.toml\n"
+                  "  visage eval --data ytvis_2019 --annotations ytvis_2019/valid.json --images "
+                  "ytvis_2019/valid/JPEGImages ...");
+  app->add_option("--results", c.results, "results.json of any system, YouTube-VIS submission format")
+      ->type_name("FILE")
+      ->group("Input");
+  app->add_option("--annotations", c.annotations,
+                  "Ground truth, YouTube-VIS or OVIS format (default with --data: "
+                  "DIR/instances.json)")
+      ->type_name("FILE")
+      ->group("Input");
+  app->add_option("--data", c.data, "Data set to track with a model and to score")->type_name("DIR")->group("Input");
+  app->add_option("--images", c.images, "Folder of its images (default DIR/JPEGImages)")
+      ->type_name("DIR")
+      ->group("Input");
+  app->add_option("--video-id", c.video_ids, "Only this video; may be repeated")->type_name("ID")->group("Input");
+  add_config(app, config_, overrides_);
+  add_weights(app, c.weights);
+  add_choice(app, "--precision", c.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
+             "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
+      ->group("Speed");
+  app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
+  app->add_option("--min-score", c.tracking.min_score, "Least score of the tracks that HOTA, IDF1 and ID switches see")
+      ->capture_default_str()
+      ->type_name("0..1")
+      ->group("Tracking");
+  app->add_option("--json", c.json, "Also write all numbers here")->type_name("FILE")->group("Output");
+  app->add_option("--output,-o", c.output, "Write what the model predicts here (results.json)")
+      ->type_name("FILE")
+      ->group("Output");
+  add_quiet(app);
+}
+
 void Program::define_inspect() {
   CLI::App* const app = inspect_ =
       add_command("inspect", "List the tensors of a weight file, or make test weights",
@@ -341,7 +385,7 @@ void Program::check_command(int argc, char** argv) const {
 
 void Program::explain(const CLI::ParseError& error, int argc, char** argv) const {
   const CLI::App* command = &app_;
-  for (const CLI::App* candidate : {track_, demo_, pseudo_, inspect_, convert_})
+  for (const CLI::App* candidate : {track_, demo_, pseudo_, eval_, inspect_, convert_})
     if (argc > 1 && candidate->get_name() == argv[1]) command = candidate;
   Strings flags;
   for (const CLI::Option* option : command->get_options())
@@ -385,6 +429,12 @@ void Program::dispatch() {
     pseudo_command_.overwrite = existing_ == pipeline::Existing::replace ? Overwrite::replace : Overwrite::refuse;
     std::ostream silent(nullptr);
     return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
+  }
+  if (eval_->parsed()) {
+    eval_command_.config = config_;
+    eval_command_.overrides = overrides;
+    eval_command_.verbosity = verbosity_;
+    return run_eval(eval_command_, std::cout);
   }
   if (convert_->parsed()) return convert(convert_options_, std::cout);
   if (test_weights_name_.empty()) return inspect(inspect_options_, std::cout);

@@ -44,6 +44,18 @@ void Evaluator::add(std::span<const annotation::Prediction> predictions) {
   }
 }
 
+void Evaluator::add_file(const std::string& path, const annotation::VideoDataset& dataset) {
+  constexpr size_t kBatch = 256;  // enough for all cores, little enough for the memory
+  std::vector<annotation::Prediction> batch;
+  annotation::for_each_prediction(path, dataset, [&](annotation::Prediction prediction) {
+    batch.push_back(std::move(prediction));
+    if (batch.size() < kBatch) return;
+    add(batch);
+    batch.clear();
+  });
+  add(batch);
+}
+
 Evaluation Evaluator::evaluate(std::span<const EvaluatedVideo* const> videos) const {
   Evaluation evaluation{.ap = vis_ap(videos, categories_),
                         .tracking = tracking_metrics(videos, categories_, options_),

@@ -32,6 +32,10 @@ class Evaluator {
   /// video is an error: InputError, as for masks or scores that overlap_with refuses. Nothing is added then.
   void add(std::span<const annotation::Prediction> predictions);
 
+  /// Adds a results file without ever holding all of its masks. `dataset` is the one the evaluator was made with.
+  /// Throws InputError as annotation::for_each_prediction does, which refuses unknown categories, too.
+  void add_file(const std::string& path, const annotation::VideoDataset& dataset);
+
   [[nodiscard]] Evaluation result() const;
   /// The same for some videos only, for example the long ones of YouTube-VIS 2022. Throws InputError for an unknown id.
   [[nodiscard]] Evaluation result(std::span<const std::int64_t> video_ids) const;

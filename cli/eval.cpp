@@ -1,0 +1,142 @@
+#include "cli/eval.h"
+
+#include "cli/evaluation_report.h"
+#include "cli/interrupt.h"
+#include "nn/checkpoint/atomic_file.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/error.h"
+#include "tensor/log.h"
+#include "visage/annotation/results.h"
+#include "visage/config/config.h"
+#include "visage/evaluation/predict_video.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <unordered_set>
+
+namespace visage::cli {
+namespace {
+
+using annotation::Prediction;
+using annotation::VideoDataset;
+using evaluation::Evaluator;
+
+void check_command(const EvalCommand& command) {
+  check<UsageError>(
+      command.results.empty() != command.data.empty(),
+      command.results.empty()
+          ? "name what to score: --results FILE with --annotations FILE, or --data DIR with --weights FILE"
+          : "--results and --data exclude each other; a results file needs --annotations only");
+  check<UsageError>(command.results.empty() || !command.annotations.empty(),
+                    "--results needs the ground truth: --annotations FILE");
+  check<UsageError>(command.threads >= 0, "threads must be at least 1, or 0 for all cores; got ", command.threads);
+  if (!command.results.empty()) {
+    check<UsageError>(command.output.empty(), "--output writes what a model predicts; it does not go with --results");
+    check<UsageError>(command.weights.file.empty() && command.weights.test_weights.empty() && command.images.empty(),
+                      "--results is scored without a model; leave out --weights, --test-weights and --images");
+  }
+}
+
+std::string annotation_file(const EvalCommand& command) {
+  if (!command.annotations.empty()) return command.annotations;
+  return (std::filesystem::path(command.data) / "instances.json").string();
+}
+
+std::string image_folder(const EvalCommand& command) {
+  if (!command.images.empty()) return command.images;
+  return (std::filesystem::path(command.data) / "JPEGImages").string();
+}
+
+Evaluator make_evaluator(const VideoDataset& dataset, const std::string& file,
+                         const evaluation::TrackingOptions& options) {
+  check<InputError>(dataset.ground_truth == annotation::GroundTruth::present, "", file,
+                    ": has no \"annotations\", so there is no ground truth; evaluate on a split that has it");
+  return Evaluator(dataset, options);
+}
+
+std::vector<annotation::Video> selected_videos(const EvalCommand& command, const VideoDataset& dataset) {
+  if (command.video_ids.empty()) return dataset.videos;
+  const std::unordered_set<std::int64_t> wanted(command.video_ids.begin(), command.video_ids.end());
+  std::vector<annotation::Video> videos;
+  for (const annotation::Video& video : dataset.videos)
+    if (wanted.contains(video.id)) videos.push_back(video);
+  return videos;
+}
+
+void check_video_ids(const EvalCommand& command, const VideoDataset& dataset, const std::string& file) {
+  for (const std::int64_t id : command.video_ids)
+    check<InputError>(dataset.video_index.contains(id), "", file, ": has no video with id ", id);
+}
+
+pipeline::PipelineOptions pipeline_options(const EvalCommand& command, const Config& config) {
+  const InferenceConfig& inference = config.inference;
+  return {.plan = command.plan,
+          .precision = command.precision,
+          .shortest_edge = inference.shortest_edge,
+          .longest_edge = inference.longest_edge,
+          .window = inference.window,
+          .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
+          .tracking = config.tracking};
+}
+
+void score_model(const EvalCommand& command, const VideoDataset& dataset, Evaluator& evaluator) {
+  const Config config = config::load_config(command.config, command.overrides);
+  check_choice(command.weights);
+  const std::vector<std::int64_t> ids =
+      evaluation::category_ids(dataset, annotation_file(command), config.model.detector.num_classes);
+  const std::vector<annotation::Video> videos = selected_videos(command, dataset);
+  evaluation::check_images(videos, image_folder(command));
+  std::optional<annotation::ResultsWriter> writer;
+  if (!command.output.empty()) writer.emplace(command.output);
+  std::vector<std::string> notes;
+  const std::unique_ptr<Model> model = load_model(config.model, command.weights, notes);
+  for (const std::string& note : notes) log::info(note);
+  const Interrupt interrupt;
+  std::int64_t total = 0, done = 0;
+  for (const annotation::Video& video : videos) total += video.length();
+  Progress progress(total, command.verbosity);
+  for (const annotation::Video& video : videos) {
+    const std::vector<Prediction> predictions = evaluation::predict_video(
+        *model, pipeline_options(command, config), video, image_folder(command), ids, [&](std::int64_t frames) {
+          check<Error>(!interrupt.requested(), "interrupted; nothing was written");
+          progress.update(done + frames);
+        });
+    done += video.length();
+    evaluator.add(predictions);
+    if (writer)
+      for (const Prediction& prediction : predictions) writer->add(prediction);
+  }
+  if (writer) writer->close();
+}
+
+}  // namespace
+
+void run_eval(const EvalCommand& command, std::ostream& out) {
+  check_command(command);
+  if (command.threads > 0) cpu::set_num_threads(command.threads);
+  // Opened first: a report that cannot be written is better known before the work than after it.
+  std::unique_ptr<nn::AtomicFile> report;
+  if (!command.json.empty()) report = std::make_unique<nn::AtomicFile>(command.json);
+  const std::string file = annotation_file(command);
+  const VideoDataset dataset = annotation::read_ytvis(file);
+  for (const std::string& warning : dataset.warnings) log::warn(warning);
+  check_video_ids(command, dataset, file);
+  Evaluator evaluator = make_evaluator(dataset, file, command.tracking);
+  if (command.results.empty())
+    score_model(command, dataset, evaluator);
+  else
+    evaluator.add_file(command.results, dataset);
+  for (const std::string& warning : evaluator.warnings()) log::warn(warning);
+  const evaluation::Evaluation evaluation =
+      command.video_ids.empty() ? evaluator.result() : evaluator.result(command.video_ids);
+  if (evaluation.ap.ap < 0) log::warn(file, ": no object is annotated in these videos; there is nothing to score");
+  print_evaluation(evaluation, out);
+  if (!report) return;
+  report->write(evaluation_json(evaluation));
+  report->commit();
+}
+
+}  // namespace visage::cli
