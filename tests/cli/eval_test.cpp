@@ -1,0 +1,150 @@
+#include "tests/cli/clip.h"
+#include "tests/support/golden.h"
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace visage::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using test::clip;
+using test::Ended;
+using test::read_text;
+using test::run;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::string golden(const std::string& file) { return test::golden_eval_dir() + "/" + file; }
+
+std::vector<std::string> joined(std::vector<std::string> list, const std::vector<std::string>& more) {
+  list.insert(list.end(), more.begin(), more.end());
+  return list;
+}
+
+std::vector<std::string> score(const std::string& results, const std::string& annotations,
+                               const std::vector<std::string>& more = {}) {
+  return joined({"eval", "--results", results, "--annotations", annotations}, more);
+}
+
+void expect_refusal(const Ended& ended, int code, const std::string& named) {
+  SCOPED_TRACE(ended.err);
+  EXPECT_EQ(ended.code, code);
+  EXPECT_THAT(ended.err, StartsWith("visage eval: "));
+  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1);
+  EXPECT_THAT(ended.err, HasSubstr(named));
+  EXPECT_EQ(ended.out, "");
+}
+
+TEST(EvalGolden, ReportHoldsTheOfficialNumbers) {
+  const test::TemporaryFolder folder;
+  const json cases = json::parse(read_text(golden("eval/cases.json"))).at("cases");
+  ASSERT_FALSE(cases.empty());
+  for (const json& one : cases) {
+    const std::string name = one.at("name"), place = "eval/" + name + "/";
+    SCOPED_TRACE(name);
+    const Ended ended =
+        run(score(golden(place + "results.json"), golden(place + "gt.json"), {"--json", folder / "report.json"}));
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    const json report = json::parse(read_text(folder / "report.json"));
+    const json expected = json::parse(read_text(golden(place + "expected.json")));
+    for (const auto& [key, value] : expected.at("stats").items()) {
+      SCOPED_TRACE(key);
+      if (value.get<double>() < 0)
+        EXPECT_TRUE(report.at(key).is_null());
+      else
+        EXPECT_NEAR(report.at(key).get<double>(), value.get<double>(), 1e-9);
+    }
+    EXPECT_EQ(report.at("predictions"), one.at("predictions"));
+    EXPECT_EQ(report.at("categories").size(), one.at("categories").get<size_t>());
+  }
+}
+
+TEST(EvalGolden, MalformedFilesAreRefusedInOneLine) {
+  for (const json& entry : json::parse(read_text(golden("malformed/index.json"))).at("files")) {
+    const std::string file = entry.at("file"), kind = entry.at("kind"), must = entry.at("must");
+    if (kind == "coco") continue;
+    SCOPED_TRACE(file);
+    const std::string path = golden("malformed/" + file);
+    const Ended ended = kind == "gt" ? run(score(golden("malformed/valid_results.json"), path))
+                                     : run(score(path, golden("malformed/valid_gt.json")));
+    if (must == "refuse" || must == "accept_no_gt") expect_refusal(ended, 1, file);
+    EXPECT_THAT(ended.code, testing::AnyOf(0, 1));
+  }
+}
+
+TEST(Eval, RefusesHalfACommand) {
+  expect_refusal(run({"eval"}), 2, "name what to score");
+  expect_refusal(run({"eval", "--results", "x.json"}), 2, "--annotations FILE");
+  expect_refusal(run(score("x.json", "y.json", {"--data", "z"})), 2, "exclude each other");
+  expect_refusal(run(score("x.json", "y.json", {"--weights", "w.pth"})), 2, "without a model");
+  expect_refusal(run(score("x.json", "no such file.json")), 1, "no such file.json");
+}
+
+// Two synthetic videos and the tiny model on them.
+class EvalModel : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Ended made = run({"pseudo", "--output", folder_ / "set", "--videos", "2", "--frames", "4", "--size", "96x64",
+                            "--clips", "none", "--curve-frames", "8"});
+    ASSERT_EQ(made.code, 0) << made.err;
+  }
+  std::vector<std::string> arguments(const std::vector<std::string>& more = {}) {
+    return joined({"eval", "--data", data_, "--weights", clip().weights, "--config", test::kTinyConfig}, more);
+  }
+
+  test::TemporaryFolder folder_;
+  std::string data_ = folder_ / "set/swap";
+};
+
+TEST_F(EvalModel, WhatItWritesScoresTheSameAsWhatItSays) {
+  const Ended model =
+      run(arguments({"--output", folder_ / "results.json", "--json", folder_ / "model.json", "--min-score", "0"}));
+  ASSERT_EQ(model.code, 0) << model.err;
+  const Ended file = run(score(folder_ / "results.json", data_ + "/instances.json",
+                               {"--json", folder_ / "file.json", "--min-score", "0"}));
+  ASSERT_EQ(file.code, 0) << file.err;
+  EXPECT_EQ(model.out, file.out);
+  EXPECT_EQ(read_text(folder_ / "model.json"), read_text(folder_ / "file.json"));
+  const json results = json::parse(read_text(folder_ / "results.json"));
+  EXPECT_EQ(results.size(), 16u);  // 8 classes: 8 rows a video
+  EXPECT_EQ(results[0].at("segmentations").size(), 4u);
+}
+
+TEST_F(EvalModel, TheTruthItselfScoresHundred) {
+  json results = json::array();
+  for (const json& annotation : json::parse(read_text(data_ + "/instances.json")).at("annotations"))
+    results.push_back({{"video_id", annotation.at("video_id")},
+                       {"category_id", annotation.at("category_id")},
+                       {"score", 1},
+                       {"segmentations", annotation.at("segmentations")}});
+  test::write_text(folder_ / "truth.json", results.dump());
+  const Ended ended = run(score(folder_ / "truth.json", data_ + "/instances.json"));
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("     AP   AP50   AP75    AR1   AR10    APs    APm    APl\n  100.0  100.0  100.0"));
+  EXPECT_THAT(ended.out, ContainsRegex("any class +100\\.0 +100\\.0 +100\\.0 +100\\.0 +0\n"));
+  EXPECT_THAT(ended.out, ContainsRegex("mean over classes +100\\.0 +100\\.0 +100\\.0 +100\\.0 +0\n"));
+  EXPECT_THAT(ended.out, ContainsRegex("\ncategory +AP +AP50 +AP75 +AR1 +AR10 +HOTA +IDF1 +IDsw\n"));
+}
+
+TEST_F(EvalModel, OneVideoOnly) {
+  const Ended ended = run(arguments({"--video-id", "2"}));
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, StartsWith("1 videos, 8 predictions\n"));
+  expect_refusal(run(arguments({"--video-id", "3"})), 1, "no video with id 3");
+}
+
+TEST_F(EvalModel, RefusesADataSetThatDoesNotFit) {
+  expect_refusal(run({"eval", "--data", data_, "--weights", clip().weights}), 1, "instances.json: has 8 categories");
+  expect_refusal(run({"eval", "--data", data_, "--config", test::kTinyConfig}), 2, "--weights FILE");
+  fs::remove(data_ + "/JPEGImages/video_0001/00002.png");
+  expect_refusal(run(arguments()), 1, "video_0001/00002.png: no such image");
+}
+
+}  // namespace
+}  // namespace visage::cli
