@@ -1,3 +1,6 @@
+#include "cli/eval.h"
+
+#include "tensor/error.h"
 #include "tests/cli/clip.h"
 #include "tests/support/golden.h"
 
@@ -6,6 +9,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 namespace visage::cli {
 namespace {
@@ -55,10 +59,11 @@ TEST(EvalGolden, ReportHoldsTheOfficialNumbers) {
     const json expected = json::parse(read_text(golden(place + "expected.json")));
     for (const auto& [key, value] : expected.at("stats").items()) {
       SCOPED_TRACE(key);
-      if (value.get<double>() < 0)
+      if (value.get<double>() < 0) {
         EXPECT_TRUE(report.at(key).is_null());
-      else
+      } else {
         EXPECT_NEAR(report.at(key).get<double>(), value.get<double>(), 1e-9);
+      }
     }
     EXPECT_EQ(report.at("predictions"), one.at("predictions"));
     EXPECT_EQ(report.at("categories").size(), one.at("categories").get<size_t>());
@@ -66,15 +71,30 @@ TEST(EvalGolden, ReportHoldsTheOfficialNumbers) {
 }
 
 TEST(EvalGolden, MalformedFilesAreRefusedInOneLine) {
-  for (const json& entry : json::parse(read_text(golden("malformed/index.json"))).at("files")) {
+  const json files = json::parse(read_text(golden("malformed/index.json"))).at("files");
+  ASSERT_FALSE(files.empty());
+  for (const json& entry : files) {
     const std::string file = entry.at("file"), kind = entry.at("kind"), must = entry.at("must");
     if (kind == "coco") continue;
     SCOPED_TRACE(file);
     const std::string path = golden("malformed/" + file);
-    const Ended ended = kind == "gt" ? run(score(golden("malformed/valid_results.json"), path))
-                                     : run(score(path, golden("malformed/valid_gt.json")));
-    if (must == "refuse" || must == "accept_no_gt") expect_refusal(ended, 1, file);
-    EXPECT_THAT(ended.code, testing::AnyOf(0, 1));
+    EvalCommand command{.results = path, .annotations = golden("malformed/valid_gt.json")};
+    if (kind == "gt") command = {.results = golden("malformed/valid_results.json"), .annotations = path};
+    std::ostringstream out;
+    std::string refusal;
+    try {
+      run_eval(command, out);
+    } catch (const InputError& error) {
+      refusal = error.what();
+    }
+    EXPECT_THAT(refusal, testing::Not(HasSubstr("\n")));
+    EXPECT_EQ(out.str().empty(), !refusal.empty());
+    if (must == "accept") {
+      EXPECT_EQ(refusal, "");
+    }
+    if (must == "refuse" || must == "accept_no_gt") {
+      EXPECT_THAT(refusal, HasSubstr(file));
+    }
   }
 }
 
@@ -117,8 +137,9 @@ TEST_F(EvalModel, WhatItWritesScoresTheSameAsWhatItSays) {
 }
 
 TEST_F(EvalModel, TheTruthItselfScoresHundred) {
+  const json annotations = json::parse(read_text(data_ + "/instances.json")).at("annotations");
   json results = json::array();
-  for (const json& annotation : json::parse(read_text(data_ + "/instances.json")).at("annotations"))
+  for (const json& annotation : annotations)
     results.push_back({{"video_id", annotation.at("video_id")},
                        {"category_id", annotation.at("category_id")},
                        {"score", 1},
