@@ -102,6 +102,8 @@ void record(const char* op, std::span<const Tensor> inputs, Tensor& output, Back
 void Tape::backward(const Tensor& loss, const Tensor& seed) {
   const auto root = meta_of(loss);
   check<AutogradError>(root != nullptr, "backward: the loss does not depend on any tensor that requires a gradient");
+  check<AutogradError>(!root->consumed,
+                       "backward: this tape has already run; add up the losses and go back once, or use two tapes");
   check<ShapeError>(!seed || (seed.size() == root->size && seed.dtype() == root->dtype && seed.is_contiguous()),
                     "backward: the seed must be contiguous and like the loss; loss ", root->size, ", seed ",
                     seed ? seed.size() : Dims{});

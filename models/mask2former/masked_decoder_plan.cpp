@@ -98,6 +98,7 @@ Tensor MaskedDecoderPlan::plus_constant(const Tensor& x, const Tensor& weight, c
 }
 
 const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
+  if (tables_.size() >= plan::kMostSizes) tables_.clear();
   auto& entry = tables_[{shapes[0].height, shapes[0].width}];
   if (!entry.empty()) return entry;
   for (std::size_t i = 0; i < layers_.size(); ++i) {

@@ -4,6 +4,7 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/position/position.h"
 #include "ops/resize/resize.h"
+#include "ops/shape/concatenate.h"
 #include "ops/shape/views.h"
 
 namespace visage {
@@ -15,11 +16,9 @@ Tensor level_tokens(const Tensor& tokens, std::span<const ops::LevelShape> shape
 }
 
 Tensor level_image(const Tensor& tokens, std::span<const ops::LevelShape> shapes, std::size_t level) {
-  const Tensor t = level_tokens(tokens, shapes, level);
-  const ops::LevelShape& shape = shapes[level];
-  const std::int64_t pitch = t.stride()[1];
-  return Tensor::alias(t, {t.size(0), shape.height, shape.width, t.size(2)},
-                       {t.stride()[0], shape.width * pitch, pitch, 1});
+  const Tensor window = level_tokens(tokens, shapes, level);
+  const Dims size{tokens.size(0), shapes[level].height, shapes[level].width, tokens.size(2)};
+  return ops::reshape(window.is_contiguous() ? window : ops::permute(window, {0, 1, 2}), size);
 }
 
 DeformableEncoderLayer::DeformableEncoderLayer(const nn::Scope& scope, const Mask2FormerConfig& c)
@@ -72,32 +71,24 @@ PixelDecoder::PixelDecoder(const nn::Scope& scope, const Mask2FormerConfig& conf
 }
 
 Tensor PixelDecoder::project(const BackboneFeatures& features, std::vector<ops::LevelShape>& shapes) const {
-  std::int64_t length = 0;
+  std::vector<Tensor> levels;
   for (int level = 0; level < config_.levels; ++level) {
     const Tensor& map = features[3 - level];
     shapes.push_back({map.size(1), map.size(2)});
-    length += map.size(1) * map.size(2);
-  }
-  Tensor tokens = Tensor::empty({features[3].size(0), length, config_.hidden}, DType::f32, features[3].device());
-  for (int level = 0; level < config_.levels; ++level) {
     const InputProjection& projection = input_projections_[level];
-    (void)projection.norm(projection.conv(features[3 - level]), Activation::none, level_image(tokens, shapes, level));
+    levels.push_back(ops::reshape(projection.norm(projection.conv(map)), {map.size(0), -1, config_.hidden}));
   }
-  return tokens;
+  return ops::concatenate(levels, 1);
 }
 
 Tensor PixelDecoder::positions(std::span<const ops::LevelShape> shapes) const {
-  std::int64_t length = 0;
-  for (const ops::LevelShape& s : shapes) length += s.height * s.width;
-  Tensor all = Tensor::empty({length, config_.hidden}, DType::f32, level_embed_.device());
-  float* out = all.data<float>();
+  std::vector<Tensor> levels;
   for (std::size_t level = 0; level < shapes.size(); ++level) {
     const Tensor code = ops::sine_position(shapes[level].height, shapes[level].width, config_.hidden / 2);
-    const float* embed = level_embed_.data<float>() + static_cast<std::int64_t>(level) * config_.hidden;
-    for (std::int64_t i = 0; i < code.numel(); ++i) out[i] = code.data<float>()[i] + embed[i % config_.hidden];
-    out += code.numel();
+    const Tensor embed = ops::narrow(level_embed_, 0, static_cast<std::int64_t>(level), 1);
+    levels.push_back(ops::add(code, ops::reshape(embed, {config_.hidden})));
   }
-  return all;
+  return ops::concatenate(levels, 0);
 }
 
 PixelFeatures PixelDecoder::operator()(const BackboneFeatures& features) const {

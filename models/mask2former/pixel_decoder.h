@@ -69,7 +69,8 @@ class PixelDecoder {
   std::vector<GroupNormedConv> adapters_, outputs_;
 };
 
-/// The tokens of one level, [N, h*w, C] or as an image [N, h, w, C]; windows, no copy.
+/// The tokens of one level: a window [N, h*w, C], or an image [N, h, w, C], which is copied where the batch has more
+/// than one item.
 Tensor level_tokens(const Tensor& tokens, std::span<const ops::LevelShape> shapes, std::size_t level);
 Tensor level_image(const Tensor& tokens, std::span<const ops::LevelShape> shapes, std::size_t level);
 

@@ -14,6 +14,14 @@ Tensor matrix_of(const nn::Conv2d& conv) {
   return ops::reshape(conv.weight, {conv.weight.size(0), conv.weight.size(3)});
 }
 
+// The tokens of one level as an image, without a copy.
+Tensor level_view(const Tensor& tokens, std::span<const ops::LevelShape> shapes, std::size_t level) {
+  const Tensor t = level_tokens(tokens, shapes, level);
+  const std::int64_t pitch = t.stride()[1], width = shapes[level].width;
+  return Tensor::alias(t, {t.size(0), shapes[level].height, width, t.size(2)},
+                       {t.stride()[0], width * pitch, pitch, 1});
+}
+
 Tensor row(const Tensor& matrix, std::int64_t index) { return ops::narrow(matrix, 0, index, 1); }
 
 }  // namespace
@@ -53,6 +61,7 @@ PixelDecoderPlan::PixelDecoderPlan(const PixelDecoder& decoder, std::vector<Side
 }
 
 const std::vector<PixelDecoderPlan::Tables>& PixelDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
+  if (tables_.size() >= plan::kMostSizes) tables_.clear();
   auto& entry = tables_[{shapes[0].height, shapes[0].width}];
   if (!entry.empty()) return entry;
   for (const Layer& layer : layers_) {
@@ -118,7 +127,7 @@ Tensor PixelDecoderPlan::encode(const Layer& layer, const Tables& tables, const 
 }
 
 void PixelDecoderPlan::merge(const BackboneFeatures& features, PlannedPixels& out, PixelFeatures* trace) const {
-  Tensor top = level_image(out.tokens, out.shapes, out.shapes.size() - 1);
+  Tensor top = level_view(out.tokens, out.shapes, out.shapes.size() - 1);
   for (std::size_t i = source_.adapters().size(); i-- > 0;) {
     const auto convolve = [&](const GroupNormedConv& c, const Tensor& x, Activation activation) {
       const Tensor y = ops::conv2d(x, c.conv.weight, {}, {.padding = c.conv.padding(), .dtype = dtype_});

@@ -1,7 +1,5 @@
 #include "models/mask2former/plan_tools.h"
 
-#include "ops/shape/views.h"
-
 #include <cstring>
 
 namespace visage::plan {
@@ -49,7 +47,5 @@ Tensor transpose(const Tensor& matrix) {
       result.data<float>()[c * matrix.size(0) + r] = matrix.data<float>()[r * matrix.size(1) + c];
   return result;
 }
-
-Tensor as_matrix(const Tensor& x) { return ops::reshape(x, {-1, x.size(-1)}); }
 
 }  // namespace visage::plan

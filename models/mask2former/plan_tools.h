@@ -6,6 +6,9 @@
 
 namespace visage::plan {
 
+/// Input sizes whose position tables a plan keeps.
+inline constexpr std::size_t kMostSizes = 16;
+
 /// Rows of several [n_i, C] (or vectors [n_i]) below each other. f32.
 Tensor stack_rows(std::span<const Tensor> parts);
 inline Tensor stack_rows(std::initializer_list<Tensor> parts) {
@@ -20,8 +23,5 @@ Tensor product(const Tensor& a, const Tensor& b);
 
 /// The transpose of a matrix, copied.
 Tensor transpose(const Tensor& matrix);
-
-/// The same elements as a matrix [rows, C] of its last axis; x contiguous.
-Tensor as_matrix(const Tensor& x);
 
 }  // namespace visage::plan

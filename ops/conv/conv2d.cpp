@@ -2,6 +2,7 @@
 
 #include "ops/dispatch.h"
 #include "ops/gradient/targets.h"
+#include "tensor/cpu/onednn.h"
 
 #include <cstring>
 

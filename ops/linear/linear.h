@@ -1,5 +1,5 @@
 #pragma once
-#include "tensor/cpu/onednn.h"
+#include "tensor/activation.h"
 #include "tensor/tensor.h"
 
 namespace visage::ops {

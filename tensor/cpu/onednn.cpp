@@ -5,6 +5,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include <bit>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -197,17 +198,17 @@ void append(Key& key, const Tensor& t) {
 }
 
 Key key_of(const Convolution& a) {
-  Key key{0, num_threads(), a.stride, a.padding, static_cast<int>(a.activation), a.beta != 0.f};
+  Key key{0, num_threads(), a.stride, a.padding, static_cast<int>(a.activation), std::bit_cast<std::int32_t>(a.beta)};
   for (const Tensor* t : {&a.x, &a.weight, &a.bias, &a.y}) append(key, *t);
   return key;
 }
 Key key_of(const Linear& a) {
-  Key key{1, num_threads(), static_cast<int>(a.activation), a.beta != 0.f};
+  Key key{1, num_threads(), static_cast<int>(a.activation), std::bit_cast<std::int32_t>(a.beta)};
   for (const Tensor* t : {&a.x, &a.weight, &a.bias, &a.y}) append(key, *t);
   return key;
 }
 Key key_of(const BatchedProduct& a) {
-  Key key{2, num_threads(), a.beta != 0.f};
+  Key key{2, num_threads(), std::bit_cast<std::int32_t>(a.beta)};
   for (const Tensor* t : {&a.a, &a.b, &a.y}) append(key, *t);
   return key;
 }
@@ -260,12 +261,17 @@ Primitive checked(const Args& args, Make&& make) {
   }
 }
 
+// A network at one input size needs about 150.
+constexpr std::size_t kMostPrimitives = 2048;
+
 class Caches {
  public:
   template <class Args, class Make>
   std::shared_ptr<const Primitive> primitive(const Args& args, Make&& make) {
     const Key key = key_of(args);
     const std::lock_guard lock(mutex_);
+    if (primitives_.size() >= kMostPrimitives)
+      primitives_.clear();  // sizes keep changing: better to plan again than to grow
     auto& slot = primitives_[key];
     if (!slot) slot = std::make_shared<const Primitive>(checked(args, make));
     return slot;

@@ -1,15 +1,11 @@
 #pragma once
 // The only door to oneDNN: convolution and matrix products of the CPU backend. Works with oneDNN 2.x and 3.x.
+#include "tensor/activation.h"
 #include "tensor/tensor.h"
 
 #include <string>
 
-namespace visage {
-
-/// Applied by a kernel to its result before it is stored.
-enum class Activation : std::uint8_t { none, relu };
-
-namespace cpu::onednn {
+namespace visage::cpu::onednn {
 
 /// y = activation(conv(x, weight) + bias [+ y])
 struct Convolution {
@@ -76,8 +72,8 @@ std::string implementation(const ConvolutionBackwardWeights& args);
 /// True when bf16 products run on bf16 units (AVX-512 bf16 or AMX) and not by emulation.
 bool has_fast_bf16();
 
-/// Forgets packed weights and primitives (tests; a model that is gone releases its own weights by itself).
+/// Forgets packed weights and primitives. Packed weights of tensors that are gone are also forgotten whenever another
+/// weight is packed, and the primitives when there are too many.
 void clear_caches();
 
-}  // namespace cpu::onednn
-}  // namespace visage
+}  // namespace visage::cpu::onednn

@@ -1,25 +1,9 @@
 #include "visage/model/appearance_head.h"
 
 #include "ops/mask_pool/mask_pool.h"
-
-#include <cstring>
+#include "ops/shape/concatenate.h"
 
 namespace visage {
-namespace {
-
-Tensor concatenate_channels(const std::vector<Tensor>& parts) {
-  const std::int64_t channels = parts[0].size(-1), rows = parts[0].numel() / channels;
-  const auto count = static_cast<std::int64_t>(parts.size());
-  Tensor all = Tensor::empty({parts[0].size(0), parts[0].size(1), count * channels});
-  for (std::int64_t p = 0; p < count; ++p)
-    for (std::int64_t r = 0; r < rows; ++r)
-      std::memcpy(all.data<float>() + (r * count + p) * channels, parts[p].data<float>() + r * channels,
-                  static_cast<std::size_t>(channels) * sizeof(float));
-  return all;
-}
-
-}  // namespace
-
 AppearanceHead::AppearanceHead(const nn::Scope& scope, int levels, std::int64_t hidden,
                                const std::array<std::int64_t, 4>& channels) {
   for (int level = 0; level < levels; ++level) {
@@ -32,11 +16,12 @@ AppearanceHead::AppearanceHead(const nn::Scope& scope, int levels, std::int64_t 
 }
 
 AppearanceOutput AppearanceHead::operator()(const Tensor& embeddings, const BackboneFeatures& features,
-                                            const Tensor& mask_logits) const {
+                                            std::span<const Tensor> mask_logits) const {
   std::vector<Tensor> pooled, counts;
   for (std::size_t level = 0; level < projections_.size(); ++level) {
     const Projection& projection = projections_[level];
-    const ops::MaskPooled result = ops::mask_pool(projection.norm(projection.conv(features[level + 1])), mask_logits);
+    const ops::MaskPooled result = ops::mask_pool(
+        projection.norm(projection.conv(autograd::detach(features[level + 1]))), autograd::detach(mask_logits[level]));
     pooled.push_back(result.pooled);
     counts.push_back(result.counts);
   }
@@ -47,7 +32,7 @@ AppearanceOutput AppearanceHead::embed(const Tensor& embeddings, std::vector<Ten
                                        std::vector<Tensor> counts) const {
   AppearanceOutput out;
   out.object = object_embed_(embeddings);
-  out.appearance = appearance_embed_(concatenate_channels(pooled));
+  out.appearance = appearance_embed_(ops::concatenate(pooled, 2));
   out.pooled = std::move(pooled);
   out.counts = std::move(counts);
   return out;

@@ -2,6 +2,7 @@
 #include "models/resnet/resnet.h"
 #include "nn/layers/layers.h"
 
+#include <span>
 #include <vector>
 
 namespace visage {
@@ -21,9 +22,10 @@ class AppearanceHead {
   /// The first `levels` of res3, res4, res5 are used.
   AppearanceHead(const nn::Scope& scope, int levels, std::int64_t hidden, const std::array<std::int64_t, 4>& channels);
 
-  /// embeddings [N, Q, C] from the decoder; mask_logits [N, Q, H/4, W/4] of its last head.
+  /// embeddings [N, Q, C] from the decoder; mask_logits one [N, Q, h, w] of its last head a level, of any resolution.
+  /// Backbone maps and masks are constants here, as in the released code: the appearance loss does not reach them.
   AppearanceOutput operator()(const Tensor& embeddings, const BackboneFeatures& features,
-                              const Tensor& mask_logits) const;
+                              std::span<const Tensor> mask_logits) const;
   /// The embeddings from masks that are pooled already: `pooled` holds one [N, Q, C] a level.
   AppearanceOutput embed(const Tensor& embeddings, std::vector<Tensor> pooled, std::vector<Tensor> counts) const;
 

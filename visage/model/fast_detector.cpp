@@ -3,6 +3,7 @@
 #include "models/resnet/resnet_plan.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/mask_pool/mask_pool.h"
+#include "tensor/cpu/onednn.h"
 #include "tensor/stage_timer.h"
 #include "visage/model/model.h"
 

@@ -11,8 +11,9 @@ void check_config(const ModelConfig& c) {
                         d.points > 0 && d.encoder_ffn > 0 && d.decoder_ffn > 0,
                     "model: classes, queries, layers, points and FFN sizes must be positive");
   check<UsageError>(d.heads > 0 && d.hidden > 0 && d.hidden % 32 == 0 && d.hidden % d.heads == 0,
-                    "model.hidden must be a multiple of 32 and of model.heads; got ", d.hidden, " and ", d.heads);
-  check<UsageError>(d.levels >= 1 && d.levels <= 3, "model.levels must be 1 to 3; got ", d.levels);
+                    "model.detector.hidden must be a multiple of 32 and of model.detector.heads; got ", d.hidden,
+                    " and ", d.heads);
+  check<UsageError>(d.levels >= 1 && d.levels <= 3, "model.detector.levels must be 1 to 3; got ", d.levels);
   check<UsageError>(c.appearance_levels >= 1 && c.appearance_levels <= 3,
                     "model.appearance_levels must be 1 to 3; got ", c.appearance_levels);
 }
@@ -44,7 +45,8 @@ class PlainDetector final : public Detector {
     }
     const StageTimer timer("appearance");
     const HeadOutput& last = t.decoder.heads.back();
-    t.appearance = model_.appearance()(t.decoder.embeddings, t.backbone, last.mask_logits);
+    const std::vector<Tensor> masks(model_.appearance().projections().size(), last.mask_logits);
+    t.appearance = model_.appearance()(t.decoder.embeddings, t.backbone, masks);
     return {last.class_logits, last.mask_logits, t.appearance.object, t.appearance.appearance};
   }
 

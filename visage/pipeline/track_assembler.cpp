@@ -95,15 +95,10 @@ FrameResult TrackAssembler::add(const Detection& detection, std::int64_t item, c
 
 std::vector<ScoredTrack> TrackAssembler::list_tracks(const std::vector<ops::QueryMask>& masks) const {
   std::vector<ScoredTrack> tracks;
-  std::vector<bool> seen(assignment_.size());
-  for (const ScoredTrack& scored : scores_->top(top_k())) {
+  for (const ScoredTrack& scored : scores_->best_per_track()) {
     const int query = assignment_[scored.track];
-    if (scored.score < options_.min_score || seen[scored.track] || query < 0 || !any(masks[query].bits)) continue;
-    seen[scored.track] = true;
-    tracks.push_back(scored);
+    if (scored.score >= options_.min_score && query >= 0 && any(masks[query].bits)) tracks.push_back(scored);
   }
-  std::stable_sort(tracks.begin(), tracks.end(),
-                   [](const ScoredTrack& a, const ScoredTrack& b) { return a.score > b.score; });
   return tracks;
 }
 

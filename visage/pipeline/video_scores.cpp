@@ -47,6 +47,20 @@ double VideoScores::quality(int track) const {
   return quality_sums_[track] / (static_cast<double>(quality_counts_[track]) + 1e-6);
 }
 
+std::vector<ScoredTrack> VideoScores::best_per_track() const {
+  const Tensor probability = ops::softmax(mean_logits());
+  std::vector<ScoredTrack> tracks;
+  for (int track = 0; track < tracks_; ++track) {
+    if (logit_counts_[track] == 0) continue;
+    const float* row = probability.data<float>() + static_cast<std::int64_t>(track) * (classes_ + 1);
+    const auto label = static_cast<int>(std::max_element(row, row + classes_) - row);
+    tracks.push_back({track, label, row[label] * quality(track)});
+  }
+  std::stable_sort(tracks.begin(), tracks.end(),
+                   [](const ScoredTrack& a, const ScoredTrack& b) { return a.score > b.score; });
+  return tracks;
+}
+
 std::vector<ScoredTrack> VideoScores::top(int k) const {
   const Tensor probability = ops::softmax(mean_logits());
   std::vector<ScoredTrack> pairs;

@@ -30,6 +30,8 @@ class VideoScores {
   /// The `k` best (track, class) pairs by class probability, best first; ties go to the lower track, then class. The
   /// returned scores include the mask quality, the order does not.
   [[nodiscard]] std::vector<ScoredTrack> top(int k) const;
+  /// Every track with the class that has its largest mean logit, best score first: what a frame lists.
+  [[nodiscard]] std::vector<ScoredTrack> best_per_track() const;
   [[nodiscard]] double quality(int track) const;
   std::int64_t frames() const { return frames_; }
 

@@ -6,6 +6,7 @@
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
 #include "tests/support/values.h"
+#include "tensor/cpu/onednn.h"
 
 #include <gtest/gtest.h>
 

@@ -5,6 +5,7 @@
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/nchw.h"
+#include "tensor/cpu/onednn.h"
 
 #include <gtest/gtest.h>
 

@@ -5,6 +5,7 @@
 #include "ops/shape/views.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
+#include "tensor/cpu/onednn.h"
 
 #include <gtest/gtest.h>
 

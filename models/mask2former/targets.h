@@ -1,0 +1,27 @@
+#pragma once
+#include "tensor/tensor.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace visage {
+
+/// What a frame shows. All frames of a clip list the same instances in the same order.
+struct FrameTargets {
+  std::vector<std::int64_t> labels;  // class of every instance; num_classes stands for "no object"
+  std::vector<std::int64_t> ids;     // instance id, -1 where it is not visible
+  Tensor masks;                      // u8 [instances, H, W] at the size of the network input; empty where not visible
+
+  std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
+};
+
+/// How an instance that is missing from a frame of its clip is trained (docs/fidelity.md).
+enum class AbsentLabels {
+  release,  // as "no object" in every frame of the clip: the frames of the released code share one list of labels
+  fixed,    // as "no object" in the frames it is missing from
+};
+
+/// Sets the label of instances that are not visible to `num_classes`. `frames` is one clip.
+void mark_absent(std::vector<FrameTargets>& frames, std::int64_t num_classes, AbsentLabels rule);
+
+}  // namespace visage
