@@ -8,9 +8,9 @@
 
 namespace visage::test {
 
-/// Which (frame, query) rows of a detection hang on a rounding error. A mask logit within 1e-4 of zero (20 times the
-/// difference of two f32 implementations) may be binarised either way; the attention of that row, and through the
-/// self-attention a little of its frame, then differs by more than rounding.
+/// Which (frame, query) rows of a detection hang on a rounding error. A mask logit within 5e-5 of zero (the
+/// largest difference of two f32 implementations) may be binarised either way; the attention of that row, and through
+/// the self-attention a little of its frame, then differs by more than rounding.
 class BorderlineRows {
  public:
   /// Considers the attention masks of heads 0 .. heads - 1, and with `pooling` the masks of the appearance levels.
@@ -33,7 +33,7 @@ struct RowIndex {
 using RowOf = std::function<RowIndex(std::int64_t flat_index)>;
 
 /// As GoldenFile::matches, but 3 % of the elements may be off where rounding explains it: in a row whose binarised
-/// masks hang on it and, by at most 0.05, in the other rows of its frame.
+/// masks hang on it and, by at most 0.005, in the other rows of its frame.
 testing::AssertionResult rows_match(const GoldenFile& golden, const std::string& name, const Tensor& got,
                                     const RowOf& row_of, const BorderlineRows& borderline);
 
