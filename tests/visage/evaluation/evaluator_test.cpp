@@ -56,6 +56,23 @@ TEST(Evaluator, OneGoodOneWrongPrediction) {
   EXPECT_EQ(ap.categories[1].ap(), -1);
 }
 
+TEST(Evaluator, AMatchWithIdZeroIsNoMatchAndIsIgnoredOutsideTheAreaRange) {
+  Scene scene(1);
+  scene.annotate({.at = {0}});
+  scene.data().annotations[0].id = 0;
+  scene.data().annotations[0].areas = {20000};
+  scene.predict({.at = {0}});  // 40 pixels
+  Evaluator evaluator(scene.data());
+  evaluator.add(scene.predictions());
+  const EvaluatedVideo* video = &evaluator.videos()[0];
+  const PairDetails pair = match_details({&video, 1}, evaluator.categories()).at(0);
+  const AreaMatch &all = pair.matches[0], &medium = pair.matches[2];
+  EXPECT_EQ(all.matched[0].at(0), 0);
+  EXPECT_FALSE(all.ignored[0].at(0));
+  EXPECT_FALSE(medium.truth_ignored.at(0));
+  EXPECT_TRUE(medium.ignored[0].at(0));
+}
+
 TEST(Evaluator, DropsUnknownCategoriesAndSaysSo) {
   Scene scene(1);
   scene.annotate({.at = {0}});

@@ -120,6 +120,16 @@ TEST(TrackingMetrics, HotaCountsEveryIouThreshold) {
   EXPECT_NEAR(metrics.idf1, 0, kTolerance);
 }
 
+TEST(TrackingMetrics, HotaMatchesWhatBelongsTogetherInOtherFrames) {
+  Scene scene(10);
+  scene.annotate({.at = still(0)});
+  scene.predict({.at = still(0, 0, 1)});          // the better mask, in the first frame only
+  scene.predict({.at = still(1), .score = 0.8});  // IoU 9 / 11 in all ten: sixteen of nineteen thresholds
+  const IdentityMetrics metrics = scene.evaluate().tracking.class_agnostic;
+  EXPECT_NEAR(metrics.ass_a, 16.0 / 19, kTolerance);
+  EXPECT_NEAR(metrics.det_a, 16.0 / 19 * 10 / 11, kTolerance);
+}
+
 TEST(TrackingMetrics, AnIouThatEqualsAThresholdReachesIt) {
   Scene scene(10);
   scene.annotate({.at = still(0), .width = 20});
