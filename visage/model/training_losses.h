@@ -1,0 +1,27 @@
+#pragma once
+#include "models/mask2former/criterion.h"
+#include "visage/model/model.h"
+
+namespace visage {
+
+struct TrainingLossConfig {
+  CriterionConfig masks;
+  double contrastive_weight = 2;  // of each branch: loss_reid (object), loss_reid_app (appearance)
+  double cosine_weight = 3;       // of its auxiliary cosine loss (loss_aux_reid, loss_aux_reid_app)
+};
+
+struct TrainingLosses {
+  std::vector<LossTerm> terms;
+  Tensor total;  // f32 [1]: the sum of weight * value
+  CriterionOutput criterion;
+};
+
+/// The whole training loss of VISAGE for a batch of clips: Mask2Former's set-prediction loss on every head, and for the
+/// embeddings of both branches the contrastive and the cosine loss between adjacent frames, on the queries that the
+/// last head matched to visible instances.
+/// images [clips * frames, H, W, 3]; targets one a frame, frame t of clip b at b * frames + t. Records on the tape of
+/// the caller, if there is one.
+TrainingLosses training_losses(const Model& model, const Tensor& images, std::span<const FrameTargets> targets,
+                               std::int64_t frames, const UniformSource& uniform, const TrainingLossConfig& config);
+
+}  // namespace visage
