@@ -1,12 +1,12 @@
 #include "autograd/tape.h"
 #include "ops/conv/conv2d.h"
 #include "ops/elementwise/elementwise.h"
+#include "tensor/cpu/onednn.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
 #include "tests/support/values.h"
-#include "tensor/cpu/onednn.h"
 
 #include <gtest/gtest.h>
 

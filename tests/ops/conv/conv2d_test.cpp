@@ -2,10 +2,10 @@
 
 #include "nn/init/test_weights.h"
 #include "ops/elementwise/elementwise.h"
+#include "tensor/cpu/onednn.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/nchw.h"
-#include "tensor/cpu/onednn.h"
 
 #include <gtest/gtest.h>
 

@@ -2,11 +2,11 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear.h"
 #include "ops/shape/views.h"
+#include "tensor/cpu/onednn.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/values.h"
-#include "tensor/cpu/onednn.h"
 
 #include <gtest/gtest.h>
 

@@ -3,9 +3,9 @@
 #include "nn/init/test_weights.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/shape/views.h"
+#include "tensor/cpu/onednn.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
-#include "tensor/cpu/onednn.h"
 
 #include <gtest/gtest.h>
 
