@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <unordered_set>
+#include <utility>
 
 namespace visage::annotation {
 namespace {
@@ -15,30 +16,49 @@ using nlohmann::json;
 // The lists of a file may stand in any order, so what refers to images and categories is checked at the end.
 class CocoReader {
  public:
-  explicit CocoReader(JsonText source) : source_(std::move(source)) {}
+  CocoReader(JsonText source, std::vector<std::string>* problems) : source_(std::move(source)), errors_(problems) {}
 
   ImageDataset read() && {
+    errors_.run([this] { read_all(); });
+    return std::move(data_);
+  }
+
+ private:
+  void read_all() {
     std::vector<Section> sections{
-        {.key = "images", .handle = [this](const json& record, const std::string& where) { add_image(record, where); }},
+        {.key = "images",
+         .handle =
+             [this](const json& record, const std::string& where) {
+               const bool ok = errors_.run([&] { add_image(record, where); });
+               if (const auto id = id_of(record); !ok && id) left_out_images_.insert(*id);
+             }},
         {.key = "categories",
          .handle =
              [this](const json& record, const std::string& where) {
-               add_category(record, where, data_.categories, data_.category_index);
+               const bool ok =
+                   errors_.run([&] { add_category(record, where, data_.categories, data_.category_index); });
+               if (const auto id = id_of(record); !ok && id) left_out_categories_.insert(*id);
              }},
-        {.key = "annotations",
-         .handle = [this](const json& record, const std::string& where) { add_instance(record, where); }}};
+        {.key = "annotations", .handle = [this](const json& record, const std::string& where) {
+           errors_.run([&] { add_instance(record, where); });
+         }}};
     read_sections(source_, sections);
     for (const size_t needed : {0, 1}) {
       check<InputError>(sections[needed].presence == Section::Presence::list, "", source_.name, ": the list \"",
                         sections[needed].key, "\" is missing");
     }
     if (sections[2].presence == Section::Presence::list) data_.ground_truth = GroundTruth::present;
-    for (size_t i = 0; i < data_.instances.size(); ++i) check_references(data_.instances[i], places_[i]);
-    check<InputError>(!data_.images.empty(), "", source_.name, ": \"images\" is empty");
-    return std::move(data_);
+    check<InputError>(!data_.images.empty() || !left_out_images_.empty(), "", source_.name, ": \"images\" is empty");
+    std::vector<CocoInstance> read = std::exchange(data_.instances, {});
+    for (size_t i = 0; i < read.size(); ++i) {
+      const bool orphan =
+          (left_out_images_.contains(read[i].image_id) && !data_.image_index.contains(read[i].image_id)) ||
+          (left_out_categories_.contains(read[i].category_id) && !data_.category_index.contains(read[i].category_id));
+      if (!orphan && errors_.run([&] { check_references(read[i], places_[i]); }))
+        data_.instances.push_back(std::move(read[i]));
+    }
   }
 
- private:
   void add_image(const json& record, const std::string& where) {
     const Fields fields = Fields::with_id(record, where);
     const FrameSize size = frame_size(fields);
@@ -87,13 +107,18 @@ class CocoReader {
   JsonText source_;
   ImageDataset data_;
   std::vector<std::string> places_;
-  std::unordered_set<int64_t> ids_;
+  std::unordered_set<int64_t> ids_, left_out_images_, left_out_categories_;
+  RecordErrors errors_;
 };
 
 }  // namespace
 
 ImageDataset parse_coco(std::string_view json, const std::string& name) {
-  return CocoReader({.name = name, .text = json}).read();
+  return CocoReader({.name = name, .text = json}, nullptr).read();
+}
+
+ImageDataset inspect_coco(std::string_view json, const std::string& name, std::vector<std::string>& problems) {
+  return CocoReader({.name = name, .text = json}, &problems).read();
 }
 
 ImageDataset read_coco(const std::string& path) { return parse_coco(read_text(path), path); }

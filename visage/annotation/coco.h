@@ -43,6 +43,10 @@ struct ImageDataset {
 /// The same from memory; `name` stands for the file in messages.
 [[nodiscard]] ImageDataset parse_coco(std::string_view json, const std::string& name);
 
+/// Reads what can be read, as inspect_ytvis does.
+[[nodiscard]] ImageDataset inspect_coco(std::string_view json, const std::string& name,
+                                        std::vector<std::string>& problems);
+
 /// Mask of an instance of `image`.
 [[nodiscard]] Rle mask_of(const CocoInstance& instance, const CocoImage& image);
 

@@ -179,6 +179,12 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
+std::optional<int64_t> id_of(const json& record) {
+  const auto found = record.find("id");
+  if (found == record.end() || !found->is_number_integer()) return std::nullopt;
+  return found->get<int64_t>();
+}
+
 void read_sections(const JsonText& json, std::vector<Section>& sections) {
   RecordParser(json, &sections, nullptr).run();
 }

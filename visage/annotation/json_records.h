@@ -1,4 +1,5 @@
 #pragma once
+#include "tensor/error.h"
 #include "visage/annotation/category.h"
 #include "visage/annotation/polygon.h"
 #include "visage/annotation/rle.h"
@@ -24,6 +25,33 @@ struct JsonText {
 
 /// Whole content of a regular file. Throws InputError when it cannot be read.
 [[nodiscard]] std::string read_text(const std::string& path);
+
+/// Where the errors of single records go: thrown, or into a list, so that reading goes on with the next record.
+class RecordErrors {
+ public:
+  explicit RecordErrors(std::vector<std::string>* list) : list_(list) {}
+  /// Runs fn(); whether it went through. Throws what fn throws when there is no list.
+  template <class F>
+  bool run(F&& fn) const {
+    if (!list_) {
+      fn();
+      return true;
+    }
+    try {
+      fn();
+    } catch (const InputError& error) {
+      list_->push_back(error.what());
+      return false;
+    }
+    return true;
+  }
+
+ private:
+  std::vector<std::string>* list_;
+};
+
+/// The value of "id" when it is an integer, for records that could not be read.
+[[nodiscard]] std::optional<int64_t> id_of(const nlohmann::json& record);
 
 /// Receives one element of a list. `where` is "name: list[index]".
 using RecordHandler = std::function<void(const nlohmann::json& record, const std::string& where)>;

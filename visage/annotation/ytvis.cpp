@@ -15,26 +15,10 @@ using nlohmann::json;
 // The lists of a file may stand in any order, so what refers to videos and categories is resolved at the end.
 class YtvisReader {
  public:
-  explicit YtvisReader(JsonText source) : source_(std::move(source)) {}
+  YtvisReader(JsonText source, std::vector<std::string>* problems) : source_(std::move(source)), errors_(problems) {}
 
   VideoDataset read() && {
-    std::vector<Section> sections{
-        {.key = "videos", .handle = [this](const json& record, const std::string& where) { add_video(record, where); }},
-        {.key = "categories",
-         .handle =
-             [this](const json& record, const std::string& where) {
-               add_category(record, where, data_.categories, data_.category_index);
-             }},
-        {.key = "annotations",
-         .handle = [this](const json& record, const std::string& where) { add_draft(record, where); }}};
-    read_sections(source_, sections);
-    for (const size_t needed : {0, 1}) {
-      check<InputError>(sections[needed].presence == Section::Presence::list, "", source_.name, ": the list \"",
-                        sections[needed].key, "\" is missing");
-    }
-    if (sections[2].presence == Section::Presence::list) data_.ground_truth = GroundTruth::present;
-    for (Draft& draft : drafts_) data_.annotations.push_back(resolve(std::move(draft)));
-    check<InputError>(!data_.videos.empty(), "", source_.name, ": \"videos\" is empty");
+    errors_.run([this] { read_all(); });
     return std::move(data_);
   }
 
@@ -45,6 +29,41 @@ class YtvisReader {
     bool has_boxes = false;
     std::string where;
   };
+
+  void read_all() {
+    std::vector<Section> sections{
+        {.key = "videos",
+         .handle =
+             [this](const json& record, const std::string& where) {
+               const bool ok = errors_.run([&] { add_video(record, where); });
+               if (const auto id = id_of(record); !ok && id) left_out_videos_.insert(*id);
+             }},
+        {.key = "categories",
+         .handle =
+             [this](const json& record, const std::string& where) {
+               const bool ok =
+                   errors_.run([&] { add_category(record, where, data_.categories, data_.category_index); });
+               if (const auto id = id_of(record); !ok && id) left_out_categories_.insert(*id);
+             }},
+        {.key = "annotations", .handle = [this](const json& record, const std::string& where) {
+           errors_.run([&] { add_draft(record, where); });
+         }}};
+    read_sections(source_, sections);
+    for (const size_t needed : {0, 1}) {
+      check<InputError>(sections[needed].presence == Section::Presence::list, "", source_.name, ": the list \"",
+                        sections[needed].key, "\" is missing");
+    }
+    if (sections[2].presence == Section::Presence::list) data_.ground_truth = GroundTruth::present;
+    check<InputError>(!data_.videos.empty() || !left_out_videos_.empty(), "", source_.name, ": \"videos\" is empty");
+    for (Draft& draft : drafts_) {
+      const TrackAnnotation& annotation = draft.annotation;
+      const bool orphan =
+          (left_out_videos_.contains(annotation.video_id) && !data_.video_index.contains(annotation.video_id)) ||
+          (left_out_categories_.contains(annotation.category_id) &&
+           !data_.category_index.contains(annotation.category_id));
+      if (!orphan) errors_.run([&] { data_.annotations.push_back(resolve(std::move(draft))); });
+    }
+  }
 
   void add_video(const json& record, const std::string& where) {
     const Fields fields = Fields::with_id(record, where);
@@ -125,13 +144,18 @@ class YtvisReader {
   JsonText source_;
   VideoDataset data_;
   std::vector<Draft> drafts_;
-  std::unordered_set<int64_t> annotation_ids_;
+  std::unordered_set<int64_t> annotation_ids_, left_out_videos_, left_out_categories_;
+  RecordErrors errors_;
 };
 
 }  // namespace
 
 VideoDataset parse_ytvis(std::string_view json, const std::string& name) {
-  return YtvisReader({.name = name, .text = json}).read();
+  return YtvisReader({.name = name, .text = json}, nullptr).read();
+}
+
+VideoDataset inspect_ytvis(std::string_view json, const std::string& name, std::vector<std::string>& problems) {
+  return YtvisReader({.name = name, .text = json}, &problems).read();
 }
 
 VideoDataset read_ytvis(const std::string& path) { return parse_ytvis(read_text(path), path); }

@@ -44,4 +44,9 @@ struct VideoDataset {
 /// The same from memory; `name` stands for the file in messages.
 [[nodiscard]] VideoDataset parse_ytvis(std::string_view json, const std::string& name);
 
+/// Reads what can be read: a record that does not fit is left out and its error, worded as read_ytvis words it, is
+/// added to `problems`. What refers to a record that was left out goes with it silently.
+[[nodiscard]] VideoDataset inspect_ytvis(std::string_view json, const std::string& name,
+                                         std::vector<std::string>& problems);
+
 }  // namespace visage::annotation

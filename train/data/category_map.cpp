@@ -1,0 +1,97 @@
+#include "train/data/category_map.h"
+
+#include "tensor/error.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace visage::train {
+namespace {
+
+using Pairs = std::vector<std::pair<std::string_view, std::string_view>>;
+
+const Pairs kYtvis2019 = {{"person", "person"},
+                          {"bicycle", "motorbike"},
+                          {"car", "sedan"},
+                          {"motorcycle", "motorbike"},
+                          {"airplane", "airplane"},
+                          {"train", "train"},
+                          {"truck", "truck"},
+                          {"boat", "boat"},
+                          {"cat", "cat"},
+                          {"dog", "dog"},
+                          {"horse", "horse"},
+                          {"cow", "cow"},
+                          {"elephant", "elephant"},
+                          {"bear", "bear"},
+                          {"zebra", "zebra"},
+                          {"giraffe", "giraffe"},
+                          {"skis", "snowboard"},
+                          {"snowboard", "snowboard"},
+                          {"skateboard", "skateboard"},
+                          {"surfboard", "surfboard"},
+                          {"tennis racket", "tennis_racket"}};
+const Pairs kYtvis2021 = {{"person", "person"},
+                          {"bicycle", "motorbike"},
+                          {"car", "car"},
+                          {"motorcycle", "motorbike"},
+                          {"airplane", "airplane"},
+                          {"train", "train"},
+                          {"truck", "truck"},
+                          {"boat", "boat"},
+                          {"bird", "bird"},
+                          {"cat", "cat"},
+                          {"dog", "dog"},
+                          {"horse", "horse"},
+                          {"cow", "cow"},
+                          {"elephant", "elephant"},
+                          {"bear", "bear"},
+                          {"zebra", "zebra"},
+                          {"giraffe", "giraffe"},
+                          {"frisbee", "flying_disc"},
+                          {"skis", "snowboard"},
+                          {"snowboard", "snowboard"},
+                          {"skateboard", "skateboard"},
+                          {"surfboard", "surfboard"},
+                          {"tennis racket", "tennis_racket"}};
+const Pairs kOvis = {
+    {"person", "Person"},     {"bicycle", "Bicycle"},   {"car", "Vehical"},   {"motorcycle", "Motorcycle"},
+    {"airplane", "Airplane"}, {"bus", "Vehical"},       {"truck", "Vehical"}, {"boat", "Boat"},
+    {"cat", "Cat"},           {"dog", "Dog"},           {"horse", "Horse"},   {"sheep", "Sheep"},
+    {"cow", "Cow"},           {"elephant", "Elephant"}, {"bear", "Bear"},     {"zebra", "Zebra"},
+    {"giraffe", "Giraffe"}};
+
+int64_t find(std::span<const annotation::Category> classes, std::string_view name) {
+  const auto found = std::find_if(classes.begin(), classes.end(), [&](const auto& c) { return c.name == name; });
+  return found == classes.end() ? -1 : found - classes.begin();
+}
+
+int64_t require(std::span<const annotation::Category> classes, std::string_view name, std::string_view mapping) {
+  const int64_t label = find(classes, name);
+  check<InputError>(label >= 0, "", "category mapping ", mapping, ": a data set has no class \"", name,
+                    "\"; check that the mapping is the one for these data sets");
+  return label;
+}
+
+}  // namespace
+
+std::vector<int64_t> label_map(std::string_view mapping, std::span<const annotation::Category> from,
+                               std::span<const annotation::Category> to) {
+  std::vector<int64_t> labels(from.size(), -1);
+  if (mapping == "name") {
+    for (size_t i = 0; i < from.size(); ++i) labels[i] = find(to, from[i].name);
+    check<InputError>(std::any_of(labels.begin(), labels.end(), [](int64_t l) { return l >= 0; }),
+                      "category mapping name: the data sets share no class");
+    return labels;
+  }
+  const Pairs* const table = mapping == "coco_to_ytvis_2019"   ? &kYtvis2019
+                             : mapping == "coco_to_ytvis_2021" ? &kYtvis2021
+                             : mapping == "coco_to_ovis"       ? &kOvis
+                                                               : nullptr;
+  check<UsageError>(table != nullptr, "unknown category mapping \"", mapping,
+                    "\"; there are name, coco_to_ytvis_2019, coco_to_ytvis_2021 and coco_to_ovis");
+  for (const auto& [source, target] : *table) labels[require(from, source, mapping)] = require(to, target, mapping);
+  return labels;
+}
+
+}  // namespace visage::train
