@@ -1,12 +1,14 @@
 #include "cli/main.h"
 
 #include "cli/convert.h"
+#include "cli/data.h"
 #include "cli/demo.h"
 #include "cli/eval.h"
 #include "cli/inspect.h"
 #include "cli/pseudo.h"
 #include "cli/suggest.h"
 #include "cli/track.h"
+#include "cli/usage.h"
 #include "cli/version.h"
 #include "tensor/log.h"
 
@@ -98,6 +100,7 @@ class Program {
   void define_eval();
   void define_inspect();
   void define_convert();
+  void define_data();
 
   CLI::App* add_command(const char* name, const char* help, const char* footer);
   static void add_config(CLI::App* app, std::string& file, Strings& overrides);
@@ -105,13 +108,11 @@ class Program {
   static void add_weights(CLI::App* app, WeightChoice& weights);
   void add_quiet(CLI::App* app);
   void add_existing(CLI::App* app);
-  void check_command(int argc, char** argv) const;
-  [[noreturn]] void explain(const CLI::ParseError& error, int argc, char** argv) const;
   void dispatch();
 
   CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
   CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *eval_ = nullptr, *inspect_ = nullptr,
-           *convert_ = nullptr;
+           *convert_ = nullptr, *data_ = nullptr;
   std::string name_ = "visage";
   TrackCommand track_command_;
   DemoCommand demo_command_;
@@ -119,6 +120,7 @@ class Program {
   EvalCommand eval_command_;
   InspectOptions inspect_options_;
   ConvertOptions convert_options_;
+  DataCheckCommand data_check_command_;
   std::string test_weights_name_, config_;
   Strings overrides_, typed_;
   pipeline::Existing existing_ = pipeline::Existing::refuse;
@@ -140,6 +142,7 @@ Program::Program() {
   define_eval();
   define_inspect();
   define_convert();
+  define_data();
 }
 
 CLI::App* Program::add_command(const char* name, const char* help, const char* footer) {
@@ -371,38 +374,24 @@ void Program::define_convert() {
   app->add_option("OUT", convert_options_.output, "Name of the new file; its ending says the format")->required();
 }
 
-void Program::check_command(int argc, char** argv) const {
-  if (argc < 2 || argv[1][0] == '-') return;
-  Strings names;
-  for (const CLI::App* command : app_.get_subcommands([](const CLI::App*) { return true; })) {
-    names.push_back(command->get_name());
-    if (names.back() == argv[1]) return;
-  }
-  const std::string near = nearest(argv[1], names);
-  fail<UsageError>("unknown command \"", argv[1], "\"", near.empty() ? "" : "; did you mean " + near,
-                   "; visage --help lists all");
-}
-
-void Program::explain(const CLI::ParseError& error, int argc, char** argv) const {
-  const CLI::App* command = &app_;
-  for (const CLI::App* candidate : {track_, demo_, pseudo_, eval_, inspect_, convert_})
-    if (argc > 1 && candidate->get_name() == argv[1]) command = candidate;
-  Strings flags;
-  for (const CLI::Option* option : command->get_options())
-    for (const std::string& flag : option->get_lnames()) flags.push_back("--" + flag);
-  for (int i = 2; i < argc; ++i) {
-    std::string flag = argv[i];
-    flag = flag.substr(0, flag.find('='));
-    if (!flag.starts_with("--") || std::find(flags.begin(), flags.end(), flag) != flags.end()) continue;
-    const std::string near = nearest(flag, flags);
-    fail<UsageError>("unknown option ", flag, near.empty() ? "" : "; did you mean " + near, "; ", name_,
-                     " --help lists all");
-  }
-  const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-  check<UsageError>(!extra || command != track_,
-                    "more than one INPUT; put a pattern of images in quotes so that the shell leaves it alone: "
-                    "'frames/*.png'");
-  fail<UsageError>("", error.what(), "; see ", name_, " --help");
+void Program::define_data() {
+  DataCheckCommand& c = data_check_command_;
+  data_ = add_command("data", "Look at data sets: visage data check PATH", "");
+  data_->require_subcommand(1);
+  CLI::App* const app =
+      data_->add_subcommand("check", "List what a data set holds and everything that is wrong with it");
+  app->footer(
+      "YouTube-VIS, OVIS and COCO instances are read; docs/data.md has the layouts. Exit code 1: there are errors.\n"
+      "Examples:\n"
+      "  visage data check ytvis_2021/train.json\n"
+      "  visage data check my_videos --frames all");
+  app->add_option("PATH", c.path, "Annotation file, or a folder with one")->required();
+  app->add_option("--images", c.options.image_root, "Folder that file names are relative to (default: found)")
+      ->type_name("DIR");
+  add_choice(
+      app, "--frames", c.options.frames,
+      {{"none", train::FrameCheck::none}, {"sample", train::FrameCheck::sample}, {"all", train::FrameCheck::all}},
+      "Image files: leave alone, see that all exist and look into some (default), or decode all");
 }
 
 void Program::dispatch() {
@@ -436,6 +425,7 @@ void Program::dispatch() {
     eval_command_.verbosity = verbosity_;
     return run_eval(eval_command_, std::cout);
   }
+  if (data_->parsed()) return check_data(data_check_command_, std::cout);
   if (convert_->parsed()) return convert(convert_options_, std::cout);
   if (test_weights_name_.empty()) return inspect(inspect_options_, std::cout);
   Model model(config::load_config(config_, overrides).model);
@@ -443,8 +433,9 @@ void Program::dispatch() {
 }
 
 int Program::run(int argc, char** argv) {
-  check_command(argc, argv);
+  check_command(app_, argc, argv);
   if (argc > 1 && argv[1][0] != '-') name_ += std::string(" ") + argv[1];
+  if (name_ == "visage data" && argc > 2 && argv[2][0] != '-') name_.append(" ").append(argv[2]);
   if (argc < 2) {
     std::fputs(app_.help().c_str(), stderr);
     return 2;
@@ -454,7 +445,7 @@ int Program::run(int argc, char** argv) {
     app_.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app_.exit(error);  // help and version
-    explain(error, argc, argv);
+    explain(app_, error, argc, argv);
   }
   dispatch();
   std::cout.flush();

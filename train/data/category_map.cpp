@@ -90,7 +90,10 @@ std::vector<int64_t> label_map(std::string_view mapping, std::span<const annotat
                                                                : nullptr;
   check<UsageError>(table != nullptr, "unknown category mapping \"", mapping,
                     "\"; there are name, coco_to_ytvis_2019, coco_to_ytvis_2021 and coco_to_ovis");
-  for (const auto& [source, target] : *table) labels[require(from, source, mapping)] = require(to, target, mapping);
+  for (const auto& [source, target] : *table) {
+    const int64_t label = require(from, source, mapping);
+    labels[label] = require(to, target, mapping);
+  }
   return labels;
 }
 

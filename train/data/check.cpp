@@ -189,8 +189,8 @@ std::shared_ptr<const Dataset> require_valid(const DataReport& report) {
   if (report.problems.empty()) return report.dataset;
   const size_t more = report.problems.size() - 1;
   if (more == 0) fail<InputError>("", report.problems[0]);
-  fail<InputError>("", report.problems[0], " (and ", more, " more problem", more > 1 ? "s" : "",
-                   "; visage data check ", report.path, " lists them)");
+  fail<InputError>("", report.problems[0], " (and ", more, " more problem", more > 1 ? "s" : "", "; visage data check ",
+                   report.path, " lists them)");
 }
 
 std::shared_ptr<const Dataset> open_training_data(const std::string& path, const DataOptions& options) {

@@ -73,7 +73,7 @@ std::string find_image_root(const std::string& annotations, std::span<const std:
   std::string tried;
   for (const fs::path& root : roots) tried += (tried.empty() ? "" : ", ") + root.lexically_normal().string();
   fail<InputError>("", annotations, ": no folder has its images (", files.empty() ? "it names none" : files[0],
-                   "); looked in ", tried, "; say where they are");
+                   "); looked in ", tried, "; name the image folder");
 }
 
 }  // namespace visage::train

@@ -47,7 +47,8 @@ void print(const DataReport& report, std::ostream& out) {
       out << "  images     " << s.videos << "\n";
     print_sizes(s, videos ? "videos" : "images", out);
     if (report.ground_truth == annotation::GroundTruth::missing) {
-      out << "  instances  none: the file has no ground truth\n";
+      // After an error it may be that the file was not read as far as its annotations.
+      if (report.problems.empty()) out << "  instances  none: the file has no ground truth\n";
     } else {
       out << "  instances  " << s.instances;
       if (videos) out << ", visible in " << s.visible << " frames, absent in " << s.absent;
@@ -58,7 +59,9 @@ void print(const DataReport& report, std::ostream& out) {
   }
   for (const std::string& warning : report.warnings) out << "warning: " << warning << "\n";
   for (const std::string& problem : report.problems) out << "error: " << problem << "\n";
-  out << report.problems.size() << " errors, " << report.warnings.size() << " warnings\n";
+  const auto plural = [](size_t count) { return count == 1 ? "" : "s"; };
+  out << report.problems.size() << " error" << plural(report.problems.size()) << ", " << report.warnings.size()
+      << " warning" << plural(report.warnings.size()) << "\n";
 }
 
 }  // namespace visage::train
