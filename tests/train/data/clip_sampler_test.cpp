@@ -1,6 +1,7 @@
 #include "train/data/clip_sampler.h"
 
 #include "tensor/error.h"
+#include "tests/support/threads.h"
 #include "tests/train/data/data_files.h"
 #include "train/data/pseudo_videos.h"
 #include "visage/media/png.h"
@@ -107,6 +108,7 @@ TEST(DrawFramesTest, CanBeShuffled) {
 
 class ClipSamplerTest : public ::testing::Test {
  protected:
+  test::Threads one_thread_{1};  // the images are too small to share among threads
   test::TemporaryFolder folder_;
 };
 
@@ -183,6 +185,48 @@ TEST_F(ClipSamplerTest, LabelMapRenamesAndLeavesOut) {
   for (int64_t i = 0; i < 20; ++i) EXPECT_THAT(sampler.sample(i).labels, ElementsAre(17));
   options.label_map = {0};
   EXPECT_THROW(ClipSampler(video_set(folder_), options, 5), UsageError);
+}
+
+// Mean column and row of the red pixels, weighted by their redness, minus those of the mask.
+std::pair<double, double> centroid_offset(const FrameSample& frame) {
+  double red[3] = {}, mask[3] = {};
+  for (int64_t y = 0; y < frame.image.height; ++y)
+    for (int64_t x = 0; x < frame.image.width; ++x) {
+      const double weights[] = {frame.image.pixel(x, y)[0] / 255.0,
+                                static_cast<double>(frame.masks[0][y * frame.image.width + x])};
+      double* const sums[] = {red, mask};
+      for (int k = 0; k < 2; ++k) {
+        sums[k][0] += weights[k];
+        sums[k][1] += weights[k] * static_cast<double>(x);
+        sums[k][2] += weights[k] * static_cast<double>(y);
+      }
+    }
+  return {red[1] / red[0] - mask[1] / mask[0], red[2] / red[0] - mask[2] / mask[0]};
+}
+
+TEST_F(ClipSamplerTest, MasksAreNotShiftedByAFractionOfAPixel) {
+  ClipOptions options = plain();
+  options.label_map = {-1, 0, -1};
+  options.augment.short_edges.clear();  // many sizes, so that rounding at the edges of the box averages out
+  for (int64_t edge = 40; edge < 140; ++edge) options.augment.short_edges.push_back(edge);
+  for (const double flip : {0.0, 1.0})
+    for (const double rotation : {0.0, 10.0}) {
+      options.augment.flip_probability = flip;
+      options.augment.most_rotation = rotation;
+      const ClipSampler sampler(video_set(folder_), options, 11);
+      double dx = 0, dy = 0;
+      int count = 0;
+      for (int64_t i = 0; i < 30; ++i)
+        for (const FrameSample& frame : sampler.sample(i).frames) {
+          if (frame.masks.empty() || frame.masks[0].empty()) continue;
+          const auto [x, y] = centroid_offset(frame);
+          dx += x;
+          dy += y;
+          ++count;
+        }
+      EXPECT_NEAR(dx / count, 0, 0.12) << "flip " << flip << ", rotation " << rotation;
+      EXPECT_NEAR(dy / count, 0, 0.12) << "flip " << flip << ", rotation " << rotation;
+    }
 }
 
 // Images are painted from the masks, so whatever moves one without the other shows.

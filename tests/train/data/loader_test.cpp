@@ -1,6 +1,7 @@
 #include "train/data/loader.h"
 
 #include "tensor/error.h"
+#include "tests/support/threads.h"
 #include "tests/train/data/data_files.h"
 #include "train/data/pseudo_videos.h"
 #include "visage/pipeline/preprocess.h"
@@ -52,6 +53,7 @@ class LoaderTest : public ::testing::Test {
     return {{.dataset = videos_, .clips = videos, .ratio = 1}, {.dataset = images_, .clips = images, .ratio = 0.75}};
   }
 
+  test::Threads one_thread_{1};  // the images are too small to share among threads
   test::TemporaryFolder video_folder_, image_folder_;
   std::shared_ptr<const Dataset> videos_ = video_set(video_folder_), images_ = image_set(image_folder_);
   LoaderOptions options_;
