@@ -3,17 +3,15 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <thread>
+#include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
-#include <unistd.h>
 #endif
 
 namespace visage::cpu {
 
-#ifndef _OPENMP  // a compiler without it runs everything on one thread
-
-int num_threads() { return 1; }
-void set_num_threads(int) {}
+int most_threads() { return std::max(64, 4 * static_cast<int>(std::thread::hardware_concurrency())); }
 
 void limit_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
@@ -21,6 +19,11 @@ void limit_spinning(char** argv) {
   execv("/proc/self/exe", argv);
   // Where that is not possible the program runs as it is, with more spinning.
 }
+
+#ifndef _OPENMP  // a compiler without it runs everything on one thread
+
+int num_threads() { return 1; }
+void set_num_threads(int) {}
 
 namespace detail {
 
@@ -33,14 +36,7 @@ void run(std::int64_t count, std::int64_t, Body body, void* context) {
 #else
 
 int num_threads() { return omp_get_max_threads(); }
-void set_num_threads(int count) { omp_set_num_threads(std::max(count, 1)); }
-
-void limit_spinning(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
-  setenv("GOMP_SPINCOUNT", "10000", 1);  // some 20 microseconds: as long as putting a thread to sleep and waking it
-  execv("/proc/self/exe", argv);
-  // Where that is not possible the program runs as it is, with more spinning.
-}
+void set_num_threads(int count) { omp_set_num_threads(std::clamp(count, 1, most_threads())); }
 
 namespace detail {
 

@@ -6,7 +6,10 @@ namespace visage::cpu {
 
 /// Threads used by parallel_for and by oneDNN (one shared OpenMP team, so the two never compete for cores).
 int num_threads();
+/// Clamped to 1 ... most_threads().
 void set_num_threads(int count);
+/// More threads than that only cost memory, and soon more of it than there is: four a core, at least 64.
+int most_threads();
 
 /// Waiting threads of an OpenMP team spin for a while before they sleep, by default so long that a program with short
 /// serial parts keeps every core busy for nothing. The run-time library reads the limit before main(), so this restarts

@@ -36,6 +36,14 @@ TEST_F(Parallel, CoversEveryIndexOnce) {
   }
 }
 
+TEST_F(Parallel, NumberOfThreadsHasBounds) {
+  EXPECT_GE(most_threads(), 64);
+  set_num_threads(100000);
+  EXPECT_LE(num_threads(), most_threads());
+  set_num_threads(-1);
+  EXPECT_EQ(num_threads(), 1);
+}
+
 TEST_F(Parallel, ChunksDependOnNothingElse) {
   set_num_threads(4);
   const auto chunks = [] {
