@@ -1,14 +1,24 @@
 #include "cli/interrupt.h"
 
 #include <csignal>
-#include <initializer_list>
 
 namespace visage::cli {
 namespace {
 
-volatile std::sig_atomic_t interrupted = 0;
+constexpr int kSignals[] = {SIGINT, SIGTERM};
 
-void on_signal(int) { interrupted = 1; }
+volatile std::sig_atomic_t interrupted = 0;
+struct sigaction previous[2];  // of kSignals
+
+void restore() {
+  for (int i = 0; i < 2; ++i) sigaction(kSignals[i], &previous[i], nullptr);
+}
+
+// Whatever signal comes next acts as it did before.
+void on_signal(int) {
+  interrupted = 1;
+  restore();
+}
 
 }  // namespace
 
@@ -16,13 +26,14 @@ Interrupt::Interrupt() {
   interrupted = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  for (const int signal : kSignals) sigaddset(&action.sa_mask, signal);
+  for (int i = 0; i < 2; ++i) sigaction(kSignals[i], nullptr, &previous[i]);
+  // A shell lets its background jobs ignore Ctrl-C, which is meant for another.
+  for (int i = 0; i < 2; ++i)
+    if (previous[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
 }
 
-Interrupt::~Interrupt() {
-  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);
-}
+Interrupt::~Interrupt() { restore(); }
 
 bool Interrupt::requested() const { return interrupted != 0; }
 

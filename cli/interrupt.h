@@ -2,8 +2,8 @@
 
 namespace visage::cli {
 
-/// While it lives, the first SIGINT (Ctrl-C) or SIGTERM only asks for an end; a second one kills as usual. Reading from
-/// a pipe is woken up. One at a time.
+/// While it lives, the first SIGINT (Ctrl-C) or SIGTERM only asks for an end; a second one of either kind acts as it
+/// did before, that is, kills. A signal that was ignored stays so. Reading from a pipe is woken up. One at a time.
 class Interrupt {
  public:
   Interrupt();
