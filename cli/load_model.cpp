@@ -39,11 +39,12 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const WeightChoice&
   check<CheckpointError>(report.non_finite.empty(), "", choice.file, ": ", report.non_finite.size(),
                          " tensors hold NaN or infinity, the first is ",
                          report.non_finite.empty() ? "" : report.non_finite.front(), "; use another checkpoint");
+  if (!report.renamed.empty() || !report.reinitialised.empty() || !report.ignored.empty())
+    notes.push_back(choice.file + ": " + report.summary());
   if (!report.reinitialised.empty())
-    notes.push_back(
-        choice.file + ": " + std::to_string(report.reinitialised.size()) +
-        " tensors do not come from the file and were initialised; classes and identities mean nothing before "
-        "training");
+    notes.push_back(choice.file +
+                    ": what does not come from the file was initialised; classes and identities mean "
+                    "nothing before training");
   return model;
 }
 

@@ -24,8 +24,8 @@ struct WeightChoice {
 /// throws UsageError unless exactly one source is named, InputError if the file cannot be opened.
 void check_choice(const WeightChoice& choice);
 
-/// A model with its weights. What a person should know about them (renamed, initialised, meaningless) goes into
-/// `notes`, a line each. throws CheckpointError, InputError, or UsageError for an impossible configuration.
+/// A model with its weights. What a person should know about them (renamed, left out, initialised, meaningless)
+/// goes into `notes`. throws CheckpointError, InputError, or UsageError for an impossible configuration.
 std::unique_ptr<Model> load_model(const ModelConfig& config, const WeightChoice& choice,
                                   std::vector<std::string>& notes);
 
