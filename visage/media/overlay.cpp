@@ -23,12 +23,11 @@ bool intersect(const Box& a, const Box& b) {
   return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 }
 
-/// Masks read alike, whatever their format; everything outside the image is outside the mask.
+/// A mask; everything outside the image is outside the mask.
 class MaskView {
  public:
   MaskView(const OverlayTrack& track, Size size) : track_(track), size_(size) {
-    const int64_t pixels = int64_t{size.width} * size.height;
-    const int64_t want = track.format == MaskFormat::bits ? (pixels + 7) / 8 : pixels;
+    const int64_t want = int64_t{size.width} * size.height;
     check<UsageError>(static_cast<int64_t>(track.mask.size()) == want, "draw_overlay: the mask of track ", track.id,
                       " has ", track.mask.size(), " bytes; an image of ", size.width, "x", size.height, " needs ",
                       want);
@@ -36,9 +35,7 @@ class MaskView {
 
   bool operator()(int64_t x, int64_t y) const {
     if (x < 0 || y < 0 || x >= size_.width || y >= size_.height) return false;
-    const int64_t at = y * size_.width + x;
-    if (track_.format == MaskFormat::bytes) return track_.mask[at] != 0;
-    return track_.mask[at / 8] >> (7 - at % 8) & 1;
+    return track_.mask[y * size_.width + x] != 0;
   }
 
  private:

@@ -8,18 +8,13 @@
 
 namespace visage::media {
 
-enum class MaskFormat {
-  bytes,  // a byte a pixel, row-major, non-zero = inside
-  bits,   // a bit a pixel, row-major without padding between rows, first pixel = most significant bit
-};
-
 /// One track in one frame.
 struct OverlayTrack {
   int id = 0;
-  std::string label;              // class name; other than ASCII is shown as '?'
-  float score = 0;                // in [0, 1]
-  std::span<const uint8_t> mask;  // of the image's size; a track without any pixel is not drawn
-  MaskFormat format = MaskFormat::bytes;
+  std::string label;  // class name; other than ASCII is shown as '?'
+  float score = 0;    // in [0, 1]
+  // A byte a pixel of the image, row-major, non-zero = inside; a track without any pixel is not drawn.
+  std::span<const uint8_t> mask;
 };
 
 /// How much of a mask's colour covers the picture, in [0, 1].

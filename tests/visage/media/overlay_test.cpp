@@ -1,7 +1,6 @@
 #include "visage/media/overlay.h"
 
 #include "tensor/error.h"
-#include "visage/media/contact_sheet.h"
 #include "visage/media/text.h"
 
 #include <gmock/gmock.h>
@@ -30,12 +29,6 @@ std::vector<uint8_t> rectangle(Size size, int left, int top, int right, int bott
   return mask;
 }
 
-std::vector<uint8_t> packed(const std::vector<uint8_t>& bytes) {
-  std::vector<uint8_t> bits((bytes.size() + 7) / 8);
-  for (size_t i = 0; i < bytes.size(); ++i) bits[i / 8] |= static_cast<uint8_t>(bytes[i] << (7 - i % 8));
-  return bits;
-}
-
 TEST(TrackColor, IsStableAndTellsNeighboursApart) {
   EXPECT_EQ(track_color(1), track_color(1));
   for (int a = 0; a < 24; ++a) {
@@ -62,19 +55,6 @@ TEST(Overlay, BlendsInsideOutlinesTheEdgeAndLeavesTheRest) {
   EXPECT_EQ(color_at(image, 60, 79), color);
   EXPECT_EQ(color_at(image, 19, 60), (Color{100, 100, 100}));
   EXPECT_EQ(color_at(image, 60, 80), (Color{100, 100, 100}));
-}
-
-TEST(Overlay, ReadsPackedMasksAlike) {
-  const Size size{61, 37};  // rows do not end at bytes
-  const auto mask = rectangle(size, 5, 20, 50, 31);
-  const auto bits = packed(mask);
-  Image from_bytes(size), from_bits(size);
-  const OverlayTrack a{.id = 1, .label = "x", .score = 1, .mask = mask};
-  const OverlayTrack b{.id = 1, .label = "x", .score = 1, .mask = bits, .format = MaskFormat::bits};
-  draw_overlay(from_bytes, {&a, 1});
-  draw_overlay(from_bits, {&b, 1});
-  EXPECT_EQ(from_bytes.rgb, from_bits.rgb);
-  EXPECT_NE(from_bytes.rgb, Image(size).rgb);
 }
 
 TEST(Overlay, PutsTheLabelAboveTheMask) {
@@ -149,25 +129,6 @@ TEST(Text, DrawsDotsScaledAndCut) {
     for (int x = 0; x < 10; ++x) EXPECT_EQ(large.pixel(x, y)[0], image.pixel(x / 2, y / 2)[0]);
   }
   EXPECT_NO_THROW(draw_text(image, "WWW", -4, -3, {1, 1, 1}, 2));
-}
-
-TEST(ContactSheet, PlacesImagesInRows) {
-  std::vector<Image> images;
-  for (int i = 0; i < 3; ++i) {
-    images.emplace_back(20, 10);
-    std::fill(images.back().rgb.begin(), images.back().rgb.end(), static_cast<uint8_t>(50 * i));
-  }
-  const Image sheet = contact_sheet(images, 2);
-  EXPECT_EQ(sheet.size(), (Size{2 * 28 + 8, 2 * 18 + 8}));
-  EXPECT_EQ(color_at(sheet, 8, 8), (Color{0, 0, 0}));
-  EXPECT_EQ(color_at(sheet, 36, 8), (Color{50, 50, 50}));
-  EXPECT_EQ(color_at(sheet, 8, 26), (Color{100, 100, 100}));
-  EXPECT_EQ(color_at(sheet, 36, 26), (Color{255, 255, 255}));
-  const std::vector<std::string> captions = {"a", "b", "a caption that does not fit"};
-  const Image labelled = contact_sheet(images, 2, captions);
-  EXPECT_EQ(labelled.height, sheet.height + 2 * 11);
-  EXPECT_THROW((void)contact_sheet(images, 0), UsageError);
-  EXPECT_THROW((void)contact_sheet(images, 2, std::vector<std::string>{"a"}), UsageError);
 }
 
 }  // namespace
