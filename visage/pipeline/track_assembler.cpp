@@ -111,10 +111,14 @@ void TrackAssembler::for_each_track(const std::function<void(const VideoTrack&)>
     for (const ScoredTrack& scored : scores_->top(top_k())) emit(scored);
     return;
   }
+  std::vector<ScoredTrack> tracks;
   for (std::size_t track = 0; track < emitted_.size(); ++track) {
     const Emitted& said = emitted_[track];
-    if (said.frames > 0) emit({static_cast<int>(track), said.label, said.score_sum / said.frames});
+    if (said.frames > 0) tracks.push_back({static_cast<int>(track), said.label, said.score_sum / said.frames});
   }
+  std::stable_sort(tracks.begin(), tracks.end(),
+                   [](const ScoredTrack& a, const ScoredTrack& b) { return a.score > b.score; });
+  for (const ScoredTrack& scored : tracks) emit(scored);
 }
 
 }  // namespace visage::pipeline

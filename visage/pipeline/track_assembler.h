@@ -49,7 +49,8 @@ class TrackAssembler {
 
   /// Frame `item` of a detected batch.
   FrameResult add(const Detection& detection, std::int64_t item, const ops::MaskSizes& sizes);
-  /// The result over all frames so far, in the order of the official code (class probability, best first).
+  /// The result over all frames so far, best first: with ScoreMode::video by class probability, as in the official
+  /// code, with ScoreMode::online by the mean score of the frames that list the track.
   void for_each_track(const std::function<void(const VideoTrack&)>& visit) const;
 
   std::int64_t frames() const { return spool_ ? spool_->frames() : 0; }

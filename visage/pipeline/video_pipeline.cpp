@@ -26,6 +26,14 @@ VideoPipeline::VideoPipeline(const Model& model, const PipelineOptions& options)
                     " and ", options.longest_edge);
 }
 
+ops::MaskSizes VideoPipeline::mask_sizes() const {
+  if (size_ == media::Size{}) return {};
+  const media::Size resized = media::resized_size(size_, options_.shortest_edge, options_.longest_edge);
+  return {.padded = {padded_side(resized.height), padded_side(resized.width)},
+          .image = {resized.height, resized.width},
+          .output = {size_.height, size_.width}};
+}
+
 std::vector<TrackedFrame> VideoPipeline::feed(media::Frame frame) {
   const media::Size size = frame.image.size();
   if (size_ == media::Size{}) size_ = size;
@@ -40,7 +48,8 @@ std::vector<TrackedFrame> VideoPipeline::feed(media::Frame frame) {
 std::vector<TrackedFrame> VideoPipeline::flush() {
   std::vector<TrackedFrame> done;
   if (waiting_.empty()) return done;
-  const media::Size resized = media::resized_size(size_, options_.shortest_edge, options_.longest_edge);
+  const ops::MaskSizes sizes = mask_sizes();
+  const media::Size resized{static_cast<int>(sizes.image.width), static_cast<int>(sizes.image.height)};
   Tensor input;
   {
     const StageTimer timer("preprocess");
@@ -50,9 +59,6 @@ std::vector<TrackedFrame> VideoPipeline::flush() {
     input = network_input(images);
   }
   const Detection detection = detector_->detect(input, nullptr);
-  const ops::MaskSizes sizes{.padded = {input.size(1), input.size(2)},
-                             .image = {resized.height, resized.width},
-                             .output = {size_.height, size_.width}};
   for (std::size_t i = 0; i < waiting_.size(); ++i) {
     const auto item = static_cast<std::int64_t>(i);
     if (observer_) observer_(detection, item);

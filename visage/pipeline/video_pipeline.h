@@ -51,6 +51,9 @@ class VideoPipeline {
   /// The result of the whole video so far, after flush().
   void for_each_track(const std::function<void(const VideoTrack&)>& visit) const { assembler_.for_each_track(visit); }
 
+  /// Sizes of the network input, of the frame in it, and of the masks; zeros before the first frame.
+  ops::MaskSizes mask_sizes() const;
+
   void observe_detections(DetectionObserver observer) { observer_ = std::move(observer); }
   std::int64_t frames() const { return assembler_.frames(); }
 
