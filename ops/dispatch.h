@@ -23,7 +23,7 @@ void on_device(Device device, Cpu&& cpu, [[maybe_unused]] Cuda&& cuda) {
 /// For ops whose CUDA kernel does not exist yet: runs cpu() or refuses.
 template <class Cpu>
 void on_cpu(const char* op, Device device, Cpu&& cpu) {
-  check<DeviceError>(device.type == DeviceType::cpu, op, ": has no CUDA kernel yet; use --device cpu");
+  check<DeviceError>(device.type == DeviceType::cpu, op, ": has no CUDA kernel yet; use device cpu");
   cpu();
 }
 

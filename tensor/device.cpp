@@ -47,7 +47,7 @@ Device parse_device(std::string_view name) {
   }
   check<UsageError>(known, "device: unknown name \"", name, "\"; use auto, cpu, cuda or cuda:N");
   const int count = cuda_device_count();
-  check<UsageError>(count > 0, "device ", name, ": ", why_no_cuda(), "; use --device cpu");
+  check<UsageError>(count > 0, "device ", name, ": ", why_no_cuda(), "; use device cpu");
   check<UsageError>(index < count, "device ", name, ": the machine has ", count, " GPU(s), numbered from 0");
   return {DeviceType::cuda, index};
 }

@@ -139,7 +139,7 @@ TEST(Device, CudaWithoutAGpuSaysWhyAndWhatToDo) {
     EXPECT_TRUE(message.find("no CUDA backend") != std::string::npos ||
                 message.find("no usable GPU (cuda") != std::string::npos)
         << message;
-    EXPECT_NE(message.find("use --device cpu"), std::string::npos) << message;
+    EXPECT_NE(message.find("use device cpu"), std::string::npos) << message;
   }
   EXPECT_THROW(Tensor::empty({1}, DType::f32, {DeviceType::cuda, 0}), DeviceError);
 }

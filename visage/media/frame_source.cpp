@@ -1,16 +1,17 @@
 #include "visage/media/frame_source.h"
 
 #include "tensor/error.h"
+#include "visage/media/frame_rate.h"
 #include "visage/media/image_file.h"
 #include "visage/media/natural_order.h"
 #include "visage/media/sources.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <glob.h>
+#include <limits>
 #include <utility>
 
 namespace visage::media {
@@ -23,7 +24,7 @@ FrameInfo selected(FrameInfo info, const SourceOptions& options) {
   info.fps /= static_cast<double>(options.stride);
   if (info.frames) {
     const int64_t after_start = std::max<int64_t>(*info.frames - options.start, 0);
-    info.frames = (after_start + options.stride - 1) / options.stride;
+    info.frames = after_start / options.stride + (after_start % options.stride != 0);
     if (options.max_frames) info.frames = std::min(*info.frames, *options.max_frames);
   }
   return info;
@@ -35,7 +36,8 @@ void check_options(const SourceOptions& options) {
   check<UsageError>(options.stride >= 1, "stride must be at least 1; got ", options.stride);
   check<UsageError>(!options.max_frames || *options.max_frames >= 1, "max frames must be at least 1; got ",
                     options.max_frames.value_or(0));
-  check<UsageError>(std::isfinite(options.fps) && options.fps >= 0, "fps must be a positive number; got ", options.fps);
+  check<UsageError>(options.fps == 0 || (options.fps >= kLeastFps && options.fps <= kMostFps), "fps must be ",
+                    kLeastFps, " to ", kMostFps, "; got ", options.fps);
   check<UsageError>(options.path == "-" || options.size == Size{},
                     "a frame size is only for raw frames on stdin (-); the size of ", options.path,
                     " is read from its file");
@@ -76,16 +78,15 @@ std::unique_ptr<FrameSource> open_sequence(std::vector<std::string> files, const
 }  // namespace
 
 FrameSource::FrameSource(FrameInfo info, const SourceOptions& options)
-    : options_(options), info_(selected(std::move(info), options)) {}
+    : options_(options), info_(selected(std::move(info), options)), wanted_(options.start) {}
 
 bool FrameSource::skip(int64_t position) { return read(position).has_value(); }
 
 std::optional<Frame> FrameSource::next() {
   if (options_.max_frames && returned_ >= *options_.max_frames) return std::nullopt;
-  const int64_t wanted = options_.start + returned_ * options_.stride;
-  while (position_ < wanted && skip(position_)) ++position_;
+  while (position_ < wanted_ && skip(position_)) ++position_;
   std::optional<Frame> frame;
-  if (position_ == wanted) frame = read(position_);
+  if (position_ == wanted_) frame = read(position_);
   if (!frame) {
     check<InputError>(returned_ > 0 || position_ == 0, "no frame at start ", options_.start, " of ", options_.path,
                       ", which has ", position_, " frames; give a smaller start");
@@ -99,6 +100,8 @@ std::optional<Frame> FrameSource::next() {
                     "; all frames of a clip must have one size");
   ++position_;
   ++returned_;
+  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  wanted_ = wanted_ > kNever - options_.stride ? kNever : wanted_ + options_.stride;
   return frame;
 }
 
@@ -114,6 +117,8 @@ std::unique_ptr<FrameSource> open_source(const SourceOptions& options) {
   const fs::file_status status = fs::status(options.path, error);
   if (fs::is_directory(status)) return open_sequence(images_in(options.path), options);
   if (fs::exists(status)) {
+    check<InputError>(fs::is_regular_file(status), "cannot read ", options.path,
+                      ": it is a device or a pipe; give a file or a folder, or pipe raw RGB frames to - (stdin)");
     if (!has_image_extension(options.path)) return open_video(options);
     return open_images(fs::path(options.path).stem().string(), {options.path}, options);
   }

@@ -1,4 +1,5 @@
 #pragma once
+#include "tensor/error.h"
 #include "visage/media/image.h"
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace visage::media {
 
@@ -25,12 +27,17 @@ struct FrameInfo {
 /// What to do when a video ends before the number of frames its index promises.
 enum class Truncation { fail, accept };
 
+/// A video is cut short; Truncation::accept takes what is there.
+struct TruncatedError : InputError {
+  using InputError::InputError;
+};
+
 struct SourceOptions {
   /// Video file, image file, folder of images, glob pattern of images ("clip/*.png"), or "-" for raw RGB24 on stdin.
   std::string path;
   /// Frame size of raw input (required there, refused elsewhere).
   Size size = {};
-  /// Frames a second; 0 = what the video file says, 25 for images and raw input.
+  /// Frames a second, kLeastFps to kMostFps; 0 = what the video file says, kDefaultFps for images and raw input.
   double fps = 0;
   /// First frame, distance between frames, and most frames to return (unlimited when absent).
   int64_t start = 0;
@@ -49,9 +56,12 @@ class FrameSource {
   [[nodiscard]] const FrameInfo& info() const { return info_; }
 
   /// Next selected frame; nothing at the end. Throws InputError, one line that names the file and the frame, when a
-  /// frame cannot be read or has another size than the first, when the clip has no frame at `start`, and, unless
-  /// Truncation::accept, after the last readable frame of a clip that is cut short.
+  /// frame cannot be read or has another size than the first, when the clip has no frame at `start`, and
+  /// TruncatedError, unless Truncation::accept, after the last readable frame of a clip that is cut short.
   std::optional<Frame> next();
+
+  /// The files that frames come from; none for raw input.
+  [[nodiscard]] virtual std::vector<std::string> files() const { return {}; }
 
  protected:
   /// `info` describes the whole source; the selection in `options` is applied here.
@@ -66,13 +76,14 @@ class FrameSource {
  private:
   FrameInfo info_;
   int64_t position_ = 0;
+  int64_t wanted_;  // position of the next frame to return
   int64_t returned_ = 0;
 };
 
 /// Opens any of the sources named at SourceOptions::path and reads as much as is needed to fill info().
 /// Images are read in natural order (img2 before img10); files without an image extension are passed over.
-/// Throws UsageError for impossible options; InputError for a missing path, a folder or pattern without images, a file
-/// that is no video or image, and for video files in a build without FFmpeg.
+/// Throws UsageError for impossible options; InputError for a missing path, a device or pipe, a folder or pattern
+/// without images, a file that is no video or image, and for video files in a build without FFmpeg.
 [[nodiscard]] std::unique_ptr<FrameSource> open_source(const SourceOptions& options);
 
 }  // namespace visage::media

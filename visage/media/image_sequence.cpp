@@ -12,6 +12,8 @@ class ImageSequence final : public FrameSource {
   ImageSequence(FrameInfo info, std::vector<std::string> files, const SourceOptions& options)
       : FrameSource(std::move(info), options), files_(std::move(files)) {}
 
+  std::vector<std::string> files() const override { return files_; }
+
  private:
   std::optional<Frame> read(int64_t position) override {
     if (!has(position)) return std::nullopt;

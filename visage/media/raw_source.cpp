@@ -32,8 +32,7 @@ class RawSource final : public FrameSource {
 
 std::unique_ptr<FrameSource> open_raw(const SourceOptions& options) {
   const Size size = options.size;
-  check<UsageError>(size.width >= 1 && size.height >= 1,
-                    "raw frames on stdin need their size, for example --size 1280x720");
+  check<UsageError>(size.width >= 1 && size.height >= 1, "raw frames on stdin need their size, for example 1280x720");
   check<UsageError>(int64_t{size.width} * size.height <= kMaxPixels, "raw frames of ", size.width, "x", size.height,
                     " are more than ", kMaxPixels, " pixels");
   return std::make_unique<RawSource>(FrameInfo{"stdin", size, kDefaultFps, std::nullopt}, options);

@@ -1,4 +1,5 @@
 #pragma once
+#include "visage/media/frame_rate.h"
 #include "visage/media/frame_source.h"
 
 #include <memory>
@@ -12,9 +13,6 @@ std::unique_ptr<FrameSource> open_images(const std::string& clip_name, std::vect
                                          const SourceOptions& options);
 std::unique_ptr<FrameSource> open_raw(const SourceOptions& options);
 std::unique_ptr<FrameSource> open_video(const SourceOptions& options);
-
-/// Frames a second of sources that carry no rate of their own.
-inline constexpr double kDefaultFps = 25;
 
 /// "frame_000012".
 std::string frame_name(int64_t position);

@@ -87,7 +87,10 @@ ffmpeg::CodecPtr open_decoder(const std::string& path, const AVStream& stream, c
 
 Input open_input(const std::string& path) {
   ffmpeg::quiet();
-  check<InputError>(std::filesystem::file_size(path) > 0, "cannot read video ", path, ": the file is empty");
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  check<InputError>(!error, "cannot read video ", path, ": ", error.message());
+  check<InputError>(bytes > 0, "cannot read video ", path, ": the file is empty");
   Input input;
   AVDictionary* settings = nullptr;
   av_dict_set(&settings, "protocol_whitelist", "file", 0);  // a playlist must not reach for the network
@@ -152,6 +155,8 @@ class VideoSource final : public FrameSource {
  public:
   VideoSource(Input input, const SourceOptions& options)
       : FrameSource(describe(options.path, input), options), input_(std::move(input)) {}
+
+  std::vector<std::string> files() const override { return {options_.path}; }
 
  private:
   std::optional<Frame> read(int64_t position) override {
@@ -227,8 +232,8 @@ class VideoSource final : public FrameSource {
     if (options_.truncation == Truncation::accept) {
       return log::warn(options_.path, " is cut short; going on with the ", frames, of, " frames that could be read");
     }
-    fail<InputError>("video ", options_.path, " is cut short: ", frames, of,
-                     " frames could be read; copy the file again, or use what is there with --allow-truncated");
+    fail<TruncatedError>("video ", options_.path, " is cut short: ", frames, of,
+                         " frames could be read; copy the file again, or accept the frames that are there");
   }
 
   bool cut_short() const {

@@ -75,7 +75,7 @@ class FastDetector final : public Detector {
 
 std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision) {
   check<UsageError>(precision == Precision::f32 || cpu::onednn::has_fast_bf16(),
-                    "--precision bf16: this CPU has neither AMX nor AVX-512 bf16 instructions; use --precision f32");
+                    "precision bf16: this CPU has neither AMX nor AVX-512 bf16 instructions; use precision f32");
   return std::make_unique<FastDetector>(model, precision == Precision::f32 ? DType::f32 : DType::bf16);
 }
 

@@ -7,7 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <unistd.h>
@@ -175,6 +177,35 @@ TEST(FrameSource, ReadsRawFramesFromAPipe) {
     EXPECT_EQ(frame->name, "frame_00000" + std::to_string(i));
   }
   EXPECT_FALSE(source->next());
+}
+
+TEST(FrameSource, TakesAnyStride) {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 3; ++i) write_text(folder / (std::to_string(i) + ".ppm"), ppm(1, 1, i));
+  const int64_t most = std::numeric_limits<int64_t>::max();
+  const SourceOptions options{.path = folder.path().string(), .start = 1, .stride = most};
+  EXPECT_EQ(open_source(options)->info().frames, 1);
+  EXPECT_THAT(names_of(options), ElementsAre("1.ppm"));
+  EXPECT_EQ(open_source({.path = folder.path().string(), .start = most})->info().frames, 0);
+}
+
+TEST(FrameSource, NamesItsFiles) {
+  const TemporaryFolder folder;
+  for (const int i : {10, 9}) write_text(folder / (std::to_string(i) + ".ppm"), ppm(1, 1, i));
+  EXPECT_THAT(open_source({.path = folder.path().string()})->files(), ElementsAre(folder / "9.ppm", folder / "10.ppm"));
+  EXPECT_THAT(open_source({.path = folder / "9.ppm"})->files(), ElementsAre(folder / "9.ppm"));
+  const Pipe empty("");
+  EXPECT_TRUE(open_source({.path = "-", .size = {2, 2}, .raw_input = empty.stream})->files().empty());
+}
+
+TEST(FrameSource, RefusesRatesAndPlacesThatCannotBe) {
+  const TemporaryFolder folder;
+  write_text(folder / "0.ppm", ppm(1, 1, 0));
+  for (const double fps : {1e-7, 1001.0, -1.0, std::nan("")})
+    EXPECT_THAT(message_of<UsageError>([&] { (void)open_source({.path = folder / "0.ppm", .fps = fps}); }),
+                HasSubstr("fps must be 0.01 to 1000"));
+  EXPECT_THAT(message_of<InputError>([&] { (void)open_source({.path = "/dev/null"}); }),
+              HasSubstr("/dev/null: it is a device or a pipe"));
 }
 
 TEST(FrameSource, RefusesAPartialOrMissingRawFrame) {
