@@ -35,7 +35,7 @@ PseudoCommand pseudo_command(const DemoCommand& command) {
                       .most_objects = 4,
                       .curve_frames = std::max<std::int64_t>(command.frames, 2)},
           .fps = kFps,
-          .overwrite = command.existing == pipeline::Existing::replace ? Overwrite::replace : Overwrite::refuse};
+          .overwrite = command.existing == files::Existing::replace ? Overwrite::replace : Overwrite::refuse};
 }
 
 TrackCommand track_command(const DemoCommand& command) {
@@ -46,7 +46,7 @@ TrackCommand track_command(const DemoCommand& command) {
                      .existing = command.existing,
                      .threads = command.threads,
                      .verbosity = command.verbosity,
-                     .arguments = {"visage", "demo"}};
+                     .arguments = command.arguments};
   track.overrides = {"inference.shortest_edge=" + std::to_string(std::min(command.size.width, command.size.height))};
   // Test weights give every query about the same low score; a few of them show that everything runs.
   if (!command.weights.test_weights.empty()) {

@@ -19,9 +19,10 @@ struct DemoCommand {
   std::string config;
   std::vector<std::string> overrides;
   WeightChoice weights{.test_weights = "public"};
-  pipeline::Existing existing = pipeline::Existing::refuse;
+  files::Existing existing = files::Existing::refuse;
   int threads = 0;
   Verbosity verbosity = Verbosity::normal;
+  std::vector<std::string> arguments;  // as typed, for run.json
 };
 
 /// Makes a synthetic clip in which objects swap their paths (OUTPUT/input), tracks it (OUTPUT/result) and writes a page

@@ -2,8 +2,8 @@
 
 #include "cli/run_record.h"
 #include "cli/version.h"
-#include "nn/checkpoint/atomic_file.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/files.h"
 #include "tensor/stage_timer.h"
 #include "visage/media/png.h"
 #include "visage/media/track_color.h"
@@ -116,13 +116,7 @@ std::string color_of(int id) {
 
 class PageWriter {
  public:
-  PageWriter(const std::string& path, const DemoPage& page) : scratch_(path + ".tmp.png"), page_(page) {}
-  ~PageWriter() {
-    std::error_code ignored;
-    std::filesystem::remove(scratch_, ignored);
-  }
-  PageWriter(const PageWriter&) = delete;
-  PageWriter& operator=(const PageWriter&) = delete;
+  explicit PageWriter(const DemoPage& page) : page_(page) {}
 
   std::string html() {
     out_ << "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -172,8 +166,7 @@ class PageWriter {
   void strip(const std::string& title, media::Image DemoFrame::*image) {
     out_ << "<tr><th class=\"head\">" << title << "</th>";
     for (const DemoFrame& frame : page_.frames) {
-      media::write_png(scratch_, frame.*image);
-      out_ << "<td><img alt=\"" << title << "\" src=\"data:image/png;base64," << base64(read_bytes(scratch_))
+      out_ << "<td><img alt=\"" << title << "\" src=\"data:image/png;base64," << base64(media::encode_png(frame.*image))
            << "\"></td>";
     }
     out_ << "</tr>\n";
@@ -262,7 +255,6 @@ class PageWriter {
     out_ << ").</p></section>\n";
   }
 
-  std::string scratch_;
   const DemoPage& page_;
   std::ostringstream out_;
 };
@@ -270,8 +262,8 @@ class PageWriter {
 }  // namespace
 
 void write_demo_page(const std::string& path, const DemoPage& page) {
-  PageWriter writer(path, page);
-  nn::AtomicFile file(path);
+  PageWriter writer(page);
+  files::AtomicFile file(path);
   file.write(writer.html());
   file.commit();
 }

@@ -2,9 +2,10 @@
 
 #include "cli/evaluation_report.h"
 #include "cli/interrupt.h"
-#include "nn/checkpoint/atomic_file.h"
+#include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/error.h"
+#include "tensor/files.h"
 #include "tensor/log.h"
 #include "visage/annotation/results.h"
 #include "visage/config/config.h"
@@ -32,7 +33,7 @@ void check_command(const EvalCommand& command) {
           : "--results and --data exclude each other; a results file needs --annotations only");
   check<UsageError>(command.results.empty() || !command.annotations.empty(),
                     "--results needs the ground truth: --annotations FILE");
-  check<UsageError>(command.threads >= 0, "threads must be at least 1, or 0 for all cores; got ", command.threads);
+  check_threads(command.threads);
   if (!command.results.empty()) {
     check<UsageError>(command.output.empty(), "--output writes what a model predicts; it does not go with --results");
     check<UsageError>(command.weights.file.empty() && command.weights.test_weights.empty() && command.images.empty(),
@@ -118,8 +119,8 @@ void run_eval(const EvalCommand& command, std::ostream& out) {
   check_command(command);
   if (command.threads > 0) cpu::set_num_threads(command.threads);
   // Opened first: a report that cannot be written is better known before the work than after it.
-  std::unique_ptr<nn::AtomicFile> report;
-  if (!command.json.empty()) report = std::make_unique<nn::AtomicFile>(command.json);
+  std::unique_ptr<files::AtomicFile> report;
+  if (!command.json.empty()) report = std::make_unique<files::AtomicFile>(command.json);
   const std::string file = annotation_file(command);
   const VideoDataset dataset = annotation::read_ytvis(file);
   for (const std::string& warning : dataset.warnings) log::warn(warning);

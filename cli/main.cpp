@@ -11,6 +11,7 @@
 #include "cli/usage.h"
 #include "cli/version.h"
 #include "tensor/log.h"
+#include "visage/media/frame_rate.h"
 
 #include <CLI/CLI.hpp>
 
@@ -35,6 +36,12 @@ media::Size parse_size(const std::string& text) {
   check<UsageError>(has_cross && height.ec == std::errc() && height.ptr == end && size.width > 0 && size.height > 0,
                     "--size: \"", text, "\" is not a size; write WIDTHxHEIGHT, for example 1280x720");
   return size;
+}
+
+double checked_fps(double fps) {
+  check<UsageError>(fps >= media::kLeastFps && fps <= media::kMostFps, "--fps: must be ", media::kLeastFps, " to ",
+                    media::kMostFps, "; got ", fps);
+  return fps;
 }
 
 template <class T>
@@ -123,7 +130,7 @@ class Program {
   DataCheckCommand data_check_command_;
   std::string test_weights_name_, config_;
   Strings overrides_, typed_;
-  pipeline::Existing existing_ = pipeline::Existing::refuse;
+  files::Existing existing_ = files::Existing::refuse;
   Verbosity verbosity_ = Verbosity::normal;
 };
 
@@ -193,7 +200,7 @@ void Program::add_quiet(CLI::App* app) {
 
 void Program::add_existing(CLI::App* app) {
   app->add_flag_callback(
-         "--overwrite", [this] { existing_ = pipeline::Existing::replace; },
+         "--overwrite", [this] { existing_ = files::Existing::replace; },
          "Replace the results of an earlier run in the output folder")
       ->group("Output");
 }
@@ -216,7 +223,9 @@ void Program::define_track() {
          "--size", [&c](const std::string& text) { c.source.size = parse_size(text); }, "Frame size of raw input")
       ->type_name("WxH")
       ->group("Input");
-  app->add_option("--fps", c.source.fps, "Frames a second (default: the file's; 25 for images and raw input)")
+  app->add_option_function<double>(
+         "--fps", [&c](double fps) { c.source.fps = checked_fps(fps); },
+         "Frames a second (default: the file's; 25 for images and raw input)")
       ->type_name("RATE")
       ->group("Input");
   add_choice(app, "--truncated", c.source.truncation,
@@ -249,7 +258,7 @@ void Program::define_track() {
          "Write a 16-bit PNG a frame: 0 background, otherwise track + 1")
       ->group("Output");
   app->add_flag_callback(
-         "--dump-embeddings", [&c] { c.embeddings = Embeddings::dump; },
+         "--dump-embeddings", [&c] { c.embeddings = pipeline::Embeddings::dump; },
          "Write logits, embeddings and small masks of every frame (embeddings.safetensors)")
       ->group("Output");
   app->add_option("--video-id", c.video_id, "video_id in results.json")->type_name("ID")->group("Output");
@@ -294,7 +303,10 @@ void Program::define_pseudo() {
   app->add_option("--split", c.split, "Folder in it (default: the mode)")->type_name("NAME")->group("Output");
   add_choice(app, "--clips", c.clips, {{"mp4", Clips::mp4}, {"none", Clips::none}}, "Also write each video as a clip")
       ->group("Output");
-  app->add_option("--fps", c.fps, "Of the clips")->capture_default_str()->type_name("RATE")->group("Output");
+  app->add_option_function<double>(
+         "--fps", [&c](double fps) { c.fps = checked_fps(fps); }, "Of the clips (default 12)")
+      ->type_name("RATE")
+      ->group("Output");
   app->add_option("--videos", c.videos, "Number of videos")->capture_default_str()->type_name("N");
   app->add_option("--frames", c.options.frames, "Frames a video")->capture_default_str()->type_name("N");
   app->add_option_function<std::string>(
@@ -415,7 +427,7 @@ void Program::dispatch() {
     return run_demo(demo_command_);
   }
   if (pseudo_->parsed()) {
-    pseudo_command_.overwrite = existing_ == pipeline::Existing::replace ? Overwrite::replace : Overwrite::refuse;
+    pseudo_command_.overwrite = existing_ == files::Existing::replace ? Overwrite::replace : Overwrite::refuse;
     std::ostream silent(nullptr);
     return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
   }
@@ -441,6 +453,7 @@ int Program::run(int argc, char** argv) {
     return 2;
   }
   track_command_.arguments.assign(argv, argv + argc);
+  demo_command_.arguments = track_command_.arguments;
   try {
     app_.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

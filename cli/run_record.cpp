@@ -1,8 +1,8 @@
 #include "cli/run_record.h"
 
 #include "cli/version.h"
-#include "nn/checkpoint/atomic_file.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/files.h"
 #include "tensor/stage_timer.h"
 
 #include <nlohmann/json.hpp>
@@ -58,7 +58,7 @@ void write_run_record(const std::string& path, const TrackCommand& command, cons
       {"precision", command.precision == Precision::f32 ? "f32" : "bf16"},
       {"clip", {{"name", clip.name}, {"width", clip.size.width}, {"height", clip.size.height}, {"fps", clip.fps}}},
       {"frames", summary.frames},
-      {"complete", !summary.interrupted},
+      {"complete", summary.complete},
       {"seconds", summary.seconds},
       {"frames_per_second", summary.seconds > 0 ? static_cast<double>(summary.frames) / summary.seconds : 0},
       {"latency_ms",
@@ -67,7 +67,7 @@ void write_run_record(const std::string& path, const TrackCommand& command, cons
       {"machine",
        {{"cpu", cpu_name()}, {"cores", std::thread::hardware_concurrency()}, {"threads", cpu::num_threads()}}},
       {"files", summary.files}};
-  nn::AtomicFile file(path);
+  files::AtomicFile file(path);
   file.write(record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   file.commit();
 }

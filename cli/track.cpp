@@ -2,16 +2,16 @@
 
 #include "cli/interrupt.h"
 #include "cli/run_record.h"
+#include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/device.h"
 #include "tensor/log.h"
 #include "tensor/stage_timer.h"
-#include "visage/media/resize.h"
-#include "visage/pipeline/embedding_dump.h"
 
 #include <chrono>
 #include <cstdio>
 #include <deque>
+#include <exception>
 
 namespace visage::cli {
 namespace {
@@ -46,6 +46,22 @@ pipeline::PipelineOptions pipeline_options(const TrackCommand& command, const Co
           .tracking = config.tracking};
 }
 
+// Calls fn(); an E gets the option that helps appended to its message.
+template <class E, class F>
+auto with_remedy(const char* remedy, F&& fn) {
+  try {
+    return fn();
+  } catch (const E& error) {
+    throw E(std::string(error.what()) + remedy);
+  }
+}
+
+std::unique_ptr<media::FrameSource> open_input(const media::SourceOptions& source) {
+  check<UsageError>(source.path != "-" || source.size != media::Size{},
+                    "raw frames on stdin need their size; give it with --size WIDTHxHEIGHT");
+  return media::open_source(source);
+}
+
 // One clip on its way through the pipeline into the files.
 class TrackRun {
  public:
@@ -60,13 +76,10 @@ class TrackRun {
                          .class_names = config.class_names,
                          .overlay = command.overlay,
                          .id_maps = command.id_maps,
+                         .embeddings = command.embeddings,
                          .video_id = command.video_id}),
         progress_(source.info().frames, command.verbosity) {
-    if (command.embeddings == Embeddings::dump) {
-      embeddings_.emplace(folder.file("embeddings.safetensors"));
-      pipeline_.observe_detections(
-          [this](const Detection& batch, std::int64_t item) { embeddings_->add(batch, item); });
-    }
+    pipeline_.observe_detections([this](const Detection& batch, std::int64_t item) { writer_.observe(batch, item); });
   }
 
   TrackSummary run(const Interrupt& interrupt) {
@@ -80,9 +93,7 @@ class TrackRun {
     check<InputError>(summary_.frames > 0, "",
                       summary_.interrupted ? "interrupted before the first frame was done; nothing was written"
                                            : "no frame in " + command_.source.path + "; check that it is complete");
-    finish();
-    summary_.seconds = seconds_since(start);
-    write_run_record(folder_.file("run.json"), command_, config_, source_.info(), summary_);
+    finish(start);
     return std::move(summary_);
   }
 
@@ -91,7 +102,7 @@ class TrackRun {
     if (interrupt.requested()) return std::nullopt;
     const StageTimer timer("decode");
     try {
-      return source_.next();
+      return with_remedy<media::TruncatedError>(" with --truncated accept", [this] { return source_.next(); });
     } catch (const InputError&) {
       if (interrupt.requested()) return std::nullopt;  // the signal cut the read short
       throw;
@@ -101,29 +112,33 @@ class TrackRun {
   void emit(const std::vector<pipeline::TrackedFrame>& done) {
     for (const pipeline::TrackedFrame& tracked : done) {
       writer_.add(tracked);
-      if (embeddings_) names_.push_back(tracked.frame.name);
       summary_.latencies.push_back(seconds_since(arrivals_.front()));
       arrivals_.pop_front();
       progress_.update(++summary_.frames);
     }
   }
 
-  void finish() {
-    const media::FrameInfo& clip = source_.info();
-    if (embeddings_) {
-      const InferenceConfig& inference = config_.inference;
-      const media::Size resized = media::resized_size(clip.size, inference.shortest_edge, inference.longest_edge);
-      const auto padded = [](int side) { return std::int64_t{(side + 31) / 32 * 32}; };
-      embeddings_->close(clip.name, names_,
-                         {.padded = {padded(resized.height), padded(resized.width)},
-                          .image = {resized.height, resized.width},
-                          .output = {clip.size.height, clip.size.width}});
+  // A file that failed after results.json was complete does not take run.json with it.
+  void finish(Clock::time_point start) {
+    std::exception_ptr failed;
+    try {
+      writer_.finish(pipeline_);
+    } catch (const InputError&) {
+      if (writer_.files().empty()) throw;
+      failed = std::current_exception();
     }
-    writer_.finish(pipeline_);
     summary_.files = writer_.files();
-    if (embeddings_) summary_.files.push_back("embeddings.safetensors");
     summary_.files.push_back("run.json");
     summary_.rows = writer_.rows();
+    summary_.complete = !summary_.interrupted && !failed;
+    summary_.seconds = seconds_since(start);
+    if (!failed) folder_.remove_earlier(summary_.files);
+    try {
+      write_run_record(folder_.file("run.json"), command_, config_, source_.info(), summary_);
+    } catch (const InputError&) {
+      if (!failed) throw;
+    }
+    if (failed) std::rethrow_exception(failed);
   }
 
   const TrackCommand& command_;
@@ -132,8 +147,6 @@ class TrackRun {
   const pipeline::OutputFolder& folder_;
   pipeline::VideoPipeline pipeline_;
   pipeline::OutputWriter writer_;
-  std::optional<pipeline::EmbeddingDump> embeddings_;
-  std::vector<std::string> names_;
   std::deque<Clock::time_point> arrivals_;
   TrackSummary summary_;
   Progress progress_;
@@ -144,17 +157,19 @@ class TrackRun {
 TrackSummary track(const TrackCommand& command) {
   const Config config = config::load_config(command.config, command.overrides);
   check_device(command.device);
-  check<UsageError>(command.threads >= 0, "threads must be at least 1, or 0 for all cores; got ", command.threads);
+  check_threads(command.threads);
   check_choice(command.weights);
   const Interrupt interrupt;
-  const std::unique_ptr<media::FrameSource> source = media::open_source(command.source);
-  const pipeline::OutputFolder folder(command.output, command.existing);
+  const std::unique_ptr<media::FrameSource> source = open_input(command.source);
+  const pipeline::OutputFolder folder =
+      with_remedy<pipeline::FolderInUseError>(", or pass --overwrite to replace the results in it",
+                                              [&] { return pipeline::OutputFolder(command.output, command.existing); });
+  folder.check_inputs(source->files());
   if (command.threads > 0) cpu::set_num_threads(command.threads);
   std::vector<std::string> notes;
   const std::unique_ptr<Model> model = load_model(config.model, command.weights, notes);
   say_device(command.device);
   for (const std::string& note : notes) log::info(note);
-  folder.clear();
   reset_stage_times();
   TrackRun run(command, config, *source, *model, folder);
   return run.run(interrupt);

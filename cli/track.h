@@ -11,8 +11,6 @@
 
 namespace visage::cli {
 
-enum class Embeddings { discard, dump };
-
 /// `visage track`.
 struct TrackCommand {
   media::SourceOptions source;
@@ -20,14 +18,14 @@ struct TrackCommand {
   std::vector<std::string> overrides;  // "section.key=value", later ones win
   WeightChoice weights;
   std::string output;
-  pipeline::Existing existing = pipeline::Existing::refuse;
+  files::Existing existing = files::Existing::refuse;
   pipeline::Plan plan = pipeline::Plan::fast;
   Precision precision = Precision::f32;
   std::string device = "auto";
   int threads = 0;  // 0: all cores
   std::optional<media::VideoFormat> overlay = media::VideoFormat::automatic;
   pipeline::IdMaps id_maps = pipeline::IdMaps::none;
-  Embeddings embeddings = Embeddings::discard;
+  pipeline::Embeddings embeddings = pipeline::Embeddings::discard;
   std::int64_t video_id = 1;
   Verbosity verbosity = Verbosity::normal;
   std::vector<std::string> arguments;  // as typed, for run.json
@@ -38,12 +36,13 @@ struct TrackSummary {
   std::int64_t frames = 0, rows = 0;
   double seconds = 0;
   bool interrupted = false;
+  bool complete = false;          // all frames, all files
   std::vector<double> latencies;  // seconds from a frame's arrival to its result, one a frame
   std::vector<std::string> files;
 };
 
-/// Tracks one clip into the output folder (visage/pipeline/outputs.h lists its files; embeddings.safetensors and
-/// run.json join them). Ctrl-C ends it with the frames that are done. throws UsageError, InputError or CheckpointError.
+/// Tracks one clip into the output folder (visage/pipeline/outputs.h lists its files; run.json joins them). Ctrl-C ends
+/// it with the frames that are done. throws UsageError, InputError or CheckpointError.
 TrackSummary track(const TrackCommand& command);
 
 /// A run that Ctrl-C ended early, its results in place.

@@ -1,8 +1,8 @@
 // torch.save's file: a zip of plainly stored records, one of them a protocol 2 pickle that refers to the others.
-#include "nn/checkpoint/atomic_file.h"
 #include "nn/checkpoint/checkpoint.h"
 #include "nn/checkpoint/file_bytes.h"
 #include "nn/checkpoint/strided.h"
+#include "tensor/files.h"
 
 #include <zlib.h>
 
@@ -176,7 +176,7 @@ class ZipWriter {
     return header + std::string(padding, 'Z');
   }
 
-  AtomicFile file_;
+  files::AtomicFile file_;
   std::string directory_;
   std::uint64_t written_ = 0;
   std::size_t count_ = 0;

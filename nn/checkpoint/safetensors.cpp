@@ -1,7 +1,7 @@
 #include "nn/checkpoint/safetensors.h"
 
-#include "nn/checkpoint/atomic_file.h"
 #include "nn/checkpoint/strided.h"
+#include "tensor/files.h"
 
 #include <nlohmann/json.hpp>
 
@@ -214,7 +214,7 @@ void write_safetensors(const std::string& path, std::span<const NamedTensor> ten
                        const std::map<std::string, std::string>& metadata) {
   const auto order = by_element_size(path, tensors);
   const std::string header = make_header(path, order, metadata);
-  AtomicFile file(path);
+  files::AtomicFile file(path);
   char prefix[kPrefix];
   for (std::size_t i = 0; i < kPrefix; ++i) prefix[i] = static_cast<char>(header.size() >> (8 * i) & 0xff);
   file.write({prefix, kPrefix});

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sys/stat.h>
 
 namespace visage::cli {
 namespace {
@@ -31,7 +32,7 @@ void expect_refusal(const Ended& ended, int code, const std::string& named, cons
   EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1);
   EXPECT_THAT(ended.err, HasSubstr(named));
   EXPECT_EQ(ended.out, "");
-  EXPECT_THAT(names_in(output), AnyOf(ElementsAre("(no folder)"), ElementsAre("tracks.jsonl.partial")));
+  EXPECT_THAT(names_in(output), AnyOf(ElementsAre("(no folder)"), ElementsAre("tracks.jsonl.visage-partial")));
 }
 
 class BadInput : public testing::Test {
@@ -73,6 +74,16 @@ TEST_F(BadInput, VideosThatAreCutShort) {
   const std::string whole = read_text(clip().video);
   const std::string half = file("half.mp4", whole.substr(0, whole.size() / 2));
   refuses(half, 1, half);
+  const std::string cut = file("cut.mp4", whole.substr(0, whole.size() * 9 / 10));
+  refuses(cut, 1, "or accept the frames that are there with --truncated accept");
+  EXPECT_EQ(test::run(track_arguments(cut, out_, {"--overwrite", "--truncated", "accept"})).code, 0);
+}
+
+TEST_F(BadInput, DevicesAndPipes) {
+  const std::string pipe = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& path : {std::string("/dev/null"), std::string("/dev/zero"), pipe})
+    refuses(path, 1, path + ": it is a device or a pipe");
 }
 
 TEST_F(BadInput, FramesOfAnotherSize) {
@@ -123,8 +134,11 @@ TEST_F(BadInput, Configuration) {
   refuses(clip().frames, 2, "tracking.alpha", {"--set", "tracking.alhpa=0.5"});
   refuses(clip().frames, 2, "alpha", {"--alpha", "2"});
   refuses(clip().frames, 2, "gpu9", {"--device", "gpu9"});
-  refuses(clip().frames, 2, "--device cpu", {"--device", "cuda"});
+  refuses(clip().frames, 2, "device cpu", {"--device", "cuda"});
   refuses(clip().frames, 2, "threads", {"--threads", "-1"});
+  refuses(clip().frames, 2, "threads", {"--threads", "100000"});
+  for (const char* fps : {"0", "-3", "0.0000001", "1001", "nan", "inf"})
+    refuses(clip().frames, 2, "--fps", {"--fps", fps});
   refuses(clip().frames, 2, "did you mean fast", {"--plan", "fats"});
   refuses(clip().frames, 2, "did you mean --window", {"--windw", "3"});
   refuses(clip().frames, 2, "bf16", {"--plan", "plain", "--precision", "bf16"});

@@ -145,6 +145,14 @@ TEST(Track, OnlineResultsDependOnThePastAlone) {
   EXPECT_NE(all, results(clip().frames, folder / "video"));
 }
 
+TEST(Track, OnlineResultsComeBestFirst) {
+  const test::TemporaryFolder folder;
+  const json rows = json::parse(results(clip().frames, folder / "out", {"--scores", "online"}));
+  ASSERT_GT(rows.size(), 2u);
+  EXPECT_TRUE(std::is_sorted(rows.begin(), rows.end(),
+                             [](const json& a, const json& b) { return a.at("score") > b.at("score"); }));
+}
+
 TEST(Track, OptionsWinOverSetWinsOverTheFile) {
   const test::TemporaryFolder folder;
   const std::string out = folder / "out";
@@ -158,20 +166,6 @@ TEST(Track, OptionsWinOverSetWinsOverTheFile) {
   EXPECT_EQ(record.at("frames"), 1);
   EXPECT_EQ(record.at("complete"), true);
   EXPECT_THAT(record.at("arguments"), testing::Contains("tracking.alpha=0.25"));
-}
-
-TEST(Track, OverwritesOnlyWhenAsked) {
-  const test::TemporaryFolder folder;
-  const std::string out = folder / "out";
-  results(clip().frames, out, {"--overlay", "gif", "--max-frames", "2"});
-  test::write_text(out + "/notes.txt", "mine");
-  const std::string before = read_text(out + "/results.json");
-  const Ended refused = test::run(track_arguments(clip().frames, out));
-  EXPECT_EQ(refused.code, 1);
-  EXPECT_THAT(refused.err, HasSubstr("--overwrite"));
-  EXPECT_EQ(read_text(out + "/results.json"), before);
-  EXPECT_NE(results(clip().frames, out, {"--overwrite"}), before);
-  EXPECT_THAT(names_in(out), ElementsAre("notes.txt", "results.json", "run.json", "tracks.jsonl"));
 }
 
 TEST(Track, TakesExtremeSizes) {
@@ -194,7 +188,7 @@ TEST(Track, EndsCleanlyOnInterrupt) {
   // Three frames and a half: the program then waits for the rest.
   const std::string bytes(96 * 64 * 3 * 7 / 2, 'x');
   ASSERT_EQ(write(pipe_ends[1], bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
-  for (int i = 0; i < 600 && lines_of(out + "/tracks.jsonl.partial").size() < 3; ++i)
+  for (int i = 0; i < 600 && lines_of(out + "/tracks.jsonl.visage-partial").size() < 3; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   program.signal(SIGINT);

@@ -1,5 +1,5 @@
 #pragma once
-#include "nn/checkpoint/atomic_file.h"
+#include "tensor/files.h"
 
 #include <cstdint>
 #include <string>
@@ -25,7 +25,7 @@ class JsonWriter {
   void close();
 
  private:
-  nn::AtomicFile file_;
+  files::AtomicFile file_;
   std::string buffer_;
 };
 

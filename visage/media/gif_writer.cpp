@@ -1,5 +1,5 @@
-#include "nn/checkpoint/atomic_file.h"
 #include "tensor/error.h"
+#include "tensor/files.h"
 #include "visage/media/writers.h"
 
 #include <algorithm>
@@ -201,7 +201,7 @@ class GifWriter final : public VideoWriter {
     file_.commit();
   }
 
-  nn::AtomicFile file_;
+  files::AtomicFile file_;
   double fps_;
 };
 

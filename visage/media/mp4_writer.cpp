@@ -12,11 +12,11 @@ std::unique_ptr<VideoWriter> open_mp4(const std::string&, const VideoOptions&) {
 
 #include "tensor/cpu/parallel.h"
 #include "tensor/error.h"
+#include "tensor/files.h"
 #include "visage/media/ffmpeg_handles.h"
 
 #include <algorithm>
 #include <cstring>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -67,19 +67,18 @@ ffmpeg::CodecPtr open_encoder(const char* name, const VideoOptions& options) {
   return status < 0 ? nullptr : std::move(codec);
 }
 
-/// An output file under a temporary name; closed and removed unless published.
+/// An output file under a temporary name; removed unless published.
 class Container {
  public:
-  Container(const std::string& path, const AVCodecContext& codec)
-      : path_(path), temporary_(path + ".tmp." + std::to_string(::getpid())) {
-    int status = avformat_alloc_output_context2(&format_, nullptr, "mp4", ("file:" + temporary_).c_str());
+  Container(const std::string& path, const AVCodecContext& codec) : place_(path, files::Kind::file) {
+    int status = avformat_alloc_output_context2(&format_, nullptr, "mp4", ("file:" + place_.path()).c_str());
     if (status >= 0) status = begin(codec);
     if (status < 0) {
-      discard();
+      close();
       fail_with(status);
     }
   }
-  ~Container() { discard(); }
+  ~Container() { close(); }
   Container(const Container&) = delete;
   Container& operator=(const Container&) = delete;
 
@@ -97,9 +96,8 @@ class Container {
     if (status >= 0) status = format_->pb->error;
     const int closed = avio_closep(&format_->pb);
     if (status >= 0) status = closed;
-    if (status >= 0 && std::rename(temporary_.c_str(), path_.c_str()) != 0) status = AVERROR(errno);
     if (status < 0) fail_with(status);
-    published_ = true;
+    place_.publish();
   }
 
  private:
@@ -118,21 +116,19 @@ class Container {
     return status;
   }
 
-  void discard() {
+  void close() {
     if (format_ && format_->pb) avio_closep(&format_->pb);
     avformat_free_context(format_);
     format_ = nullptr;
-    if (!published_) ::unlink(temporary_.c_str());
   }
 
   [[noreturn]] void fail_with(int status) const {
-    fail<InputError>("cannot write ", path_, ": ", ffmpeg::describe(status),
+    fail<InputError>("cannot write ", place_.target(), ": ", ffmpeg::describe(status),
                      "; check that the folder exists, may be written and has free space");
   }
 
-  std::string path_, temporary_;
+  files::TemporaryPath place_;
   AVFormatContext* format_ = nullptr;
-  bool published_ = false;
 };
 
 class Mp4Writer final : public VideoWriter {

@@ -1,14 +1,11 @@
 #include "visage/media/png.h"
 
-#include "nn/checkpoint/atomic_file.h"
 #include "tensor/error.h"
-#include "visage/media/track_color.h"
+#include "tensor/files.h"
 
 #include <png.h>
 
-#include <algorithm>
 #include <csetjmp>
-#include <string_view>
 #include <vector>
 
 namespace visage::media {
@@ -18,7 +15,6 @@ struct PngLayout {
   Size size;
   int bit_depth = 8;
   int color_type = PNG_COLOR_TYPE_RGB;
-  std::vector<png_color> palette = {};
 };
 
 void append(png_structp png, png_bytep data, size_t size) {
@@ -34,9 +30,6 @@ bool encode_into(std::string& bytes, png_structp png, png_infop info, const PngL
   png_set_IHDR(png, info, static_cast<png_uint_32>(layout.size.width), static_cast<png_uint_32>(layout.size.height),
                layout.bit_depth, layout.color_type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                PNG_FILTER_TYPE_DEFAULT);
-  if (!layout.palette.empty()) {
-    png_set_PLTE(png, info, layout.palette.data(), static_cast<int>(layout.palette.size()));
-  }
   png_write_info(png, info);
   if (layout.bit_depth == 16) png_set_swap(png);  // rows are little-endian, the file is big-endian
   png_write_image(png, rows);
@@ -44,8 +37,8 @@ bool encode_into(std::string& bytes, png_structp png, png_infop info, const PngL
   return true;
 }
 
-void write_rows(const std::string& path, const PngLayout& layout, const uint8_t* pixels, int64_t stride) {
-  check<InputError>(layout.size.width >= 1 && layout.size.height >= 1, "cannot write ", path, ": the image is empty");
+std::string encode(const PngLayout& layout, const uint8_t* pixels, int64_t stride) {
+  check<InputError>(layout.size.width >= 1 && layout.size.height >= 1, "encoding a PNG failed: the image is empty");
   std::vector<png_bytep> rows(layout.size.height);
   for (int y = 0; y < layout.size.height; ++y) rows[y] = const_cast<png_bytep>(pixels + y * stride);
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, [](png_structp, const char*) {});
@@ -53,41 +46,29 @@ void write_rows(const std::string& path, const PngLayout& layout, const uint8_t*
   std::string bytes;
   const bool encoded = info && encode_into(bytes, png, info, layout, rows.data());
   png_destroy_write_struct(&png, &info);
-  check<InputError>(encoded, "cannot write ", path, ": encoding the PNG failed (", layout.size.width, "x",
-                    layout.size.height, ")");
-  nn::AtomicFile file(path);
-  file.write(bytes);
-  file.commit();
-}
-
-std::vector<png_color> track_palette() {
-  std::vector<png_color> palette(256);
-  for (int id = 1; id < 256; ++id) {
-    const auto color = track_color(id);
-    palette[id] = {color[0], color[1], color[2]};
-  }
-  return palette;
+  check<InputError>(encoded, "encoding a PNG failed: libpng refuses an image of ", layout.size.width, "x",
+                    layout.size.height);
+  return bytes;
 }
 
 }  // namespace
 
-void write_png(const std::string& path, const Image& image) {
-  write_rows(path, {.size = image.size()}, image.rgb.data(), int64_t{3} * image.width);
+std::string encode_png(const Image& image) {
+  return encode({.size = image.size()}, image.rgb.data(), int64_t{3} * image.width);
 }
 
-void write_id_map(const std::string& path, std::span<const uint16_t> ids, Size size, IdMapFormat format) {
+std::string encode_id_map(std::span<const uint16_t> ids, Size size) {
   check<UsageError>(static_cast<int64_t>(ids.size()) == int64_t{size.width} * size.height,
-                    "write_id_map: one id a pixel is needed; got ", ids.size(), " for ", size.width, "x", size.height);
-  if (format == IdMapFormat::grey16) {
-    const PngLayout layout{.size = size, .bit_depth = 16, .color_type = PNG_COLOR_TYPE_GRAY};
-    return write_rows(path, layout, reinterpret_cast<const uint8_t*>(ids.data()), int64_t{2} * size.width);
-  }
-  const uint16_t largest = ids.empty() ? uint16_t{0} : *std::max_element(ids.begin(), ids.end());
-  check<InputError>(largest <= 255, "cannot write ", path, ": a palette PNG holds ids up to 255 and this one has ",
-                    largest, "; write 16-bit id maps");
-  const std::vector<uint8_t> indices(ids.begin(), ids.end());
-  const PngLayout layout{.size = size, .color_type = PNG_COLOR_TYPE_PALETTE, .palette = track_palette()};
-  write_rows(path, layout, indices.data(), size.width);
+                    "encode_id_map: one id a pixel is needed; got ", ids.size(), " for ", size.width, "x", size.height);
+  const PngLayout layout{.size = size, .bit_depth = 16, .color_type = PNG_COLOR_TYPE_GRAY};
+  return encode(layout, reinterpret_cast<const uint8_t*>(ids.data()), int64_t{2} * size.width);
+}
+
+void write_png(const std::string& path, const Image& image) {
+  check<InputError>(image.width >= 1 && image.height >= 1, "cannot write ", path, ": the image is empty");
+  files::AtomicFile file(path);
+  file.write(encode_png(image));
+  file.commit();
 }
 
 }  // namespace visage::media

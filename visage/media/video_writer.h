@@ -1,4 +1,5 @@
 #pragma once
+#include "tensor/files.h"
 #include "visage/media/image.h"
 
 #include <cstdint>
@@ -18,6 +19,8 @@ struct VideoOptions {
   Size size;
   double fps = 25;
   VideoFormat format = VideoFormat::automatic;
+  // What to do with a folder of frames that is there already; a file is always replaced.
+  files::Existing existing = files::Existing::refuse;
 };
 
 /// Writes a clip. It appears under path() when close() returns, and not at all without it: until then it lies beside it
@@ -49,10 +52,10 @@ class VideoWriter {
   bool closed_ = false;
 };
 
-/// Starts a clip at `stem` + ".mp4", ".gif", or "_frames" (a folder that must be new or empty).
+/// Starts a clip at `stem` + ".mp4", ".gif", or "_frames" (a folder).
 /// An mp4 whose width or height is odd is one pixel larger there, a copy of the last column or row: players need 4:2:0.
-/// Throws UsageError for an empty size or fps outside (0, 1000]; InputError when the file cannot be written or the
-/// format is not available in this build.
+/// Throws UsageError for an empty size or fps outside kLeastFps to kMostFps; InputError when the file cannot be written
+/// or the format is not available in this build.
 [[nodiscard]] std::unique_ptr<VideoWriter> open_video_writer(const std::string& stem, const VideoOptions& options);
 
 }  // namespace visage::media

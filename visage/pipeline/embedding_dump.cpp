@@ -1,36 +1,19 @@
 #include "visage/pipeline/embedding_dump.h"
 
-#include "nn/checkpoint/atomic_file.h"
+#include "tensor/files.h"
 #include "tensor/float16.h"
 
 #include <nlohmann/json.hpp>
 
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <fcntl.h>
-#include <filesystem>
-#include <unistd.h>
 
 namespace visage::pipeline {
 namespace {
 
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using FilePtr = std::unique_ptr<std::FILE, CloseFile>;
-
-[[noreturn]] void cannot_write(const std::string& path) {
-  fail<InputError>("", path, ": cannot be written (", std::strerror(errno),
-                   "); check that the folder exists, may be written and has free space");
-}
-
-FilePtr open_unnamed(const std::string& target) {
-  std::string name = target + ".tmp.XXXXXX";
-  const int descriptor = mkostemp(name.data(), O_CLOEXEC);
-  if (descriptor < 0) cannot_write(target);
-  unlink(name.c_str());
-  return FilePtr(fdopen(descriptor, "w+b"));
+files::FilePtr open_beside(const std::string& target) {
+  files::FilePtr file = files::unnamed_file(files::folder_of(target));
+  if (!file) files::cannot_write(target, errno);
+  return file;
 }
 
 std::string text_of(const ops::ImageSize& size) {
@@ -44,12 +27,12 @@ struct EmbeddingDump::Part {
   Tensor Detection::*field;
   DType dtype;
   Dims frame_size;
-  FilePtr file;
+  files::FilePtr file;
 };
 
 EmbeddingDump::EmbeddingDump(std::string path) : path_(std::move(path)) {
   const auto part = [this](const char* name, Tensor Detection::*field, DType dtype) {
-    parts_.push_back({name, field, dtype, {}, open_unnamed(path_)});
+    parts_.push_back({name, field, dtype, {}, open_beside(path_)});
   };
   part("logits", &Detection::class_logits, DType::f32);
   part("object", &Detection::object, DType::f32);
@@ -76,7 +59,7 @@ void EmbeddingDump::add(const Detection& batch, std::int64_t item) {
       bytes = halves.data();
     }
     const bool written = std::fwrite(bytes, size_of(part.dtype), count, part.file.get()) == count;
-    if (!written || std::fflush(part.file.get()) != 0) cannot_write(path_);
+    if (!written || std::fflush(part.file.get()) != 0) files::cannot_write(path_, errno);
   }
   ++frames_;
 }
@@ -106,7 +89,7 @@ void EmbeddingDump::close(const std::string& video, const std::vector<std::strin
   }
   std::string text = header.dump(-1, ' ', false, kReplace);
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  nn::AtomicFile file(path_);
+  files::AtomicFile file(path_);
   const auto length = static_cast<std::uint64_t>(text.size());
   file.write({reinterpret_cast<const char*>(&length), sizeof length});
   file.write(text);
@@ -115,7 +98,7 @@ void EmbeddingDump::close(const std::string& video, const std::vector<std::strin
     std::rewind(part.file.get());
     while (const std::size_t got = std::fread(block.data(), 1, block.size(), part.file.get()))
       file.write({block.data(), got});
-    if (std::ferror(part.file.get())) cannot_write(path_);
+    if (std::ferror(part.file.get())) files::cannot_write(path_, errno);
   }
   file.commit();
 }

@@ -3,8 +3,6 @@
 #include "visage/model/model.h"
 
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <string>
 #include <vector>
 

@@ -5,8 +5,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace visage::pipeline {
 namespace {
@@ -16,18 +14,16 @@ std::string temporary_folder() {
   return folder && *folder ? folder : "/tmp";
 }
 
-std::FILE* open_unnamed(const std::string& folder) {
-  std::string path = folder + "/visage_masks_XXXXXX";
-  const int descriptor = mkostemp(path.data(), O_CLOEXEC);
-  check<InputError>(descriptor >= 0, "cannot make a temporary file in ", folder, ": ", std::strerror(errno),
+files::FilePtr open_file() {
+  files::FilePtr file = files::unnamed_file(temporary_folder());
+  check<InputError>(file != nullptr, "cannot make a temporary file in ", temporary_folder(), ": ", std::strerror(errno),
                     "; set TMPDIR to a folder with free space");
-  unlink(path.c_str());
-  return fdopen(descriptor, "w+b");
+  return file;
 }
 
 }  // namespace
 
-MaskSpool::MaskSpool(int tracks) : tracks_(tracks), file_(open_unnamed(temporary_folder())) {}
+MaskSpool::MaskSpool(int tracks) : tracks_(tracks), file_(open_file()) {}
 
 void MaskSpool::append(const std::vector<std::string>& masks) {
   check<ShapeError>(static_cast<int>(masks.size()) == tracks_, "MaskSpool: ", masks.size(), " masks for ", tracks_,

@@ -1,7 +1,7 @@
 #pragma once
+#include "tensor/files.h"
+
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,11 +22,8 @@ class MaskSpool {
   [[nodiscard]] std::string read(std::int64_t frame, int track) const;
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   int tracks_;
-  std::unique_ptr<std::FILE, Close> file_;
+  files::FilePtr file_;
   std::vector<std::int64_t> frame_offsets_;  // of each frame's table of mask ends
   std::int64_t end_ = 0;
 };

@@ -3,19 +3,16 @@
 #include "tensor/stage_timer.h"
 #include "visage/annotation/results.h"
 #include "visage/annotation/rle.h"
+#include "visage/media/frame_rate.h"
 #include "visage/media/overlay.h"
 #include "visage/media/png.h"
-#include "visage/media/sources.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
-#include <string_view>
-#include <unistd.h>
+#include <fstream>
 
 namespace visage::pipeline {
 namespace {
@@ -23,33 +20,40 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kPartial = ".partial";
-constexpr std::string_view kOutputs[] = {
-    "tracks.jsonl", "results.json",           "overlay.mp4", "overlay.gif", "overlay_frames",
-    "id_maps",      "embeddings.safetensors", "run.json"};
-constexpr double kMostFps = 1000;
-constexpr const char* kRemedy = "; check that the folder exists, may be written and has free space";
+constexpr const char *kResults = "results.json", *kLines = "tracks.jsonl", *kMaps = "id_maps",
+                     *kFrames = "overlay_frames", *kEmbeddings = "embeddings.safetensors", *kRecord = "run.json";
+constexpr const char* kOutputs[] = {kResults,      kLines,  kMaps,       "overlay.mp4",
+                                    "overlay.gif", kFrames, kEmbeddings, kRecord};
 
-[[noreturn]] void cannot_write(const std::string& path, const std::string& reason) {
-  fail<InputError>("", path, ": cannot be written (", reason, ")", kRemedy);
-}
-
-bool is_output(std::string_view name) {
-  return std::ranges::any_of(kOutputs, [&](std::string_view output) { return name == output; });
-}
-// What a run that was killed left unfinished: results.json.tmp.1234.
-bool is_leftover(std::string_view name) {
-  return std::ranges::any_of(kOutputs, [&](std::string_view output) {
-    if (!name.starts_with(output)) return false;
-    const std::string_view rest = name.substr(output.size());
-    return rest == kPartial || rest.starts_with(".tmp.");
+bool is_empty(const fs::path& folder) {
+  const fs::directory_iterator entries(folder);
+  return std::all_of(begin(entries), end(entries), [](const fs::directory_entry& entry) {
+    return files::is_leftover(entry.path().filename().string());
   });
 }
 
-bool is_empty(const fs::path& folder) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    if (!is_leftover(entry.path().filename().string())) return false;
-  return true;
+// The results that the run.json of a folder names, and itself; none without one.
+std::vector<std::string> recorded_outputs(const std::string& folder) {
+  const std::string path = folder + "/" + kRecord;
+  std::error_code error;
+  if (!fs::exists(path, error)) return {};
+  std::ifstream stream(path);
+  const Json record = Json::parse(stream, nullptr, false);
+  const bool ours =
+      record.is_object() && record.contains("visage") && record.contains("files") && record["files"].is_array();
+  check<InputError>(ours, "", path, ": is not of an earlier run; choose another output folder");
+  std::vector<std::string> names;
+  for (const char* output : kOutputs)
+    if (std::find(record["files"].begin(), record["files"].end(), output) != record["files"].end())
+      names.push_back(output);
+  return names;
+}
+
+// Where a path leads, whatever links it goes through.
+fs::path real(const fs::path& path) {
+  std::error_code error;
+  const fs::path found = fs::weakly_canonical(path, error);
+  return error ? fs::absolute(path).lexically_normal() : found;
 }
 
 // The masks of a frame's objects as run lengths and as bytes, made once for all outputs.
@@ -69,21 +73,28 @@ Json object_line(const TrackedObject& object, const annotation::Rle& mask, const
           {"segmentation", {{"size", {mask.height, mask.width}}, {"counts", annotation::to_string(mask)}}}};
 }
 
+// A rate that a clip can have. Some containers give a tick rate for the frame rate; a stride makes slow clips.
+double playable(double fps) {
+  if (fps > media::kMostFps || !(fps > 0)) return media::kDefaultFps;
+  return std::max(fps, media::kLeastFps);
+}
+
 }  // namespace
 
 OutputFolder::OutputFolder(std::string path, Existing existing) : path_(std::move(path)) {
-  check<UsageError>(!path_.empty(), "name an output folder with --output");
+  check<UsageError>(!path_.empty(), "name an output folder");
   std::error_code error;
   created_ = fs::create_directories(path_, error);
   check<InputError>(!error && fs::is_directory(path_, error), "", path_, ": cannot make the output folder (",
                     error ? error.message() : "a file is in the way", "); choose another place");
   try {
-    check<InputError>(existing == Existing::replace || is_empty(path_), "", path_,
-                      ": is not empty; pass --overwrite to replace the results in it, or choose another folder");
+    check<FolderInUseError>(existing == Existing::replace || is_empty(path_), "", path_,
+                            ": is not empty; choose another folder");
   } catch (const fs::filesystem_error& unreadable) {
     fail<InputError>("", path_, ": cannot read the output folder (", unreadable.code().message(),
                      "); choose another place");
   }
+  earlier_ = recorded_outputs(path_);
 }
 
 OutputFolder::~OutputFolder() {
@@ -91,13 +102,28 @@ OutputFolder::~OutputFolder() {
   if (created_) fs::remove(path_, ignored);  // does nothing unless it is empty
 }
 
-void OutputFolder::clear() const {
-  std::vector<fs::path> old;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path_, error))
-    if (const std::string name = entry.path().filename(); is_output(name) || is_leftover(name))
-      old.push_back(entry.path());
-  for (const fs::path& path : old) fs::remove_all(path, error);
+void OutputFolder::check_inputs(const std::vector<std::string>& inputs) const {
+  const fs::path folder = real(path_);
+  for (const std::string& input : inputs) {
+    const fs::path within = real(input).lexically_relative(folder);
+    if (within.empty() || *within.begin() == "..") continue;
+    const std::string name = within.begin()->string();
+    const bool is_output = std::find(std::begin(kOutputs), std::end(kOutputs), name) != std::end(kOutputs);
+    const bool replaced = is_output && (existing(name) == Existing::replace || !fs::is_directory(folder / name));
+    check<InputError>(!replaced, "", input, ": is one of the results in ", path_,
+                      " that this run would replace; choose another output folder");
+  }
+}
+
+Existing OutputFolder::existing(const std::string& name) const {
+  return std::find(earlier_.begin(), earlier_.end(), name) != earlier_.end() ? Existing::replace : Existing::refuse;
+}
+
+void OutputFolder::remove_earlier(const std::vector<std::string>& kept) const {
+  std::error_code ignored;
+  for (const char* name : kOutputs) files::remove_leftovers(file(name));
+  for (const std::string& name : earlier_)
+    if (std::find(kept.begin(), kept.end(), name) == kept.end()) fs::remove_all(file(name), ignored);
 }
 
 std::string class_name(const std::vector<std::string>& class_names, int label) {
@@ -105,53 +131,31 @@ std::string class_name(const std::vector<std::string>& class_names, int label) {
   return index < class_names.size() ? class_names[index] : "class " + std::to_string(label + 1);
 }
 
-// tracks.jsonl, flushed line by line.
+// tracks.jsonl, line by line; what there is stays when the run fails.
 class OutputWriter::Lines {
  public:
-  explicit Lines(std::string path) : path_(std::move(path)), file_(std::fopen((path_ + kPartial).c_str(), "we")) {
-    if (!file_) cannot_write(path_, std::strerror(errno));
-  }
+  explicit Lines(std::string path) : file_(std::move(path)) {}
   ~Lines() {
-    if (!file_) return;
-    std::fclose(file_);
-    if (lines_ == 0) unlink((path_ + kPartial).c_str());
+    if (lines_ > 0) file_.keep();
   }
   Lines(const Lines&) = delete;
   Lines& operator=(const Lines&) = delete;
 
   void add(const std::string& line) {
-    const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size();
-    if (!written || std::fputc('\n', file_) == EOF || std::fflush(file_) != 0)
-      cannot_write(path_, std::strerror(errno));
+    file_.write(line + "\n");
     ++lines_;
   }
-
-  void publish() {
-    const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
-    if (!closed || std::rename((path_ + kPartial).c_str(), path_.c_str()) != 0)
-      cannot_write(path_, std::strerror(errno));
-  }
+  void publish() { file_.commit(); }
 
  private:
-  std::string path_;
-  std::FILE* file_;
+  files::AtomicFile file_;
   std::int64_t lines_ = 0;
 };
 
-// id_maps/, made under a temporary name.
+// id_maps/
 class OutputWriter::Maps {
  public:
-  explicit Maps(std::string path) : path_(std::move(path)), temporary_(path_ + kPartial) {
-    std::error_code error;
-    fs::remove_all(temporary_, error);
-    if (!fs::create_directory(temporary_, error)) cannot_write(path_, error.message());
-  }
-  ~Maps() {
-    std::error_code ignored;
-    fs::remove_all(temporary_, ignored);
-  }
-  Maps(const Maps&) = delete;
-  Maps& operator=(const Maps&) = delete;
+  explicit Maps(const OutputFolder& folder) : place_(folder.file(kMaps), files::Kind::folder, folder.existing(kMaps)) {}
 
   void add(const FrameResult& result, const FrameMasks& masks) {
     std::vector<std::uint16_t> ids(static_cast<std::size_t>(result.size.height * result.size.width));
@@ -162,32 +166,31 @@ class OutputWriter::Maps {
     }
     char name[32];
     std::snprintf(name, sizeof name, "/%05lld.png", static_cast<long long>(result.index));
-    media::write_id_map(temporary_ + name, ids,
-                        {static_cast<int>(result.size.width), static_cast<int>(result.size.height)},
-                        media::IdMapFormat::grey16);
+    const media::Size size{static_cast<int>(result.size.width), static_cast<int>(result.size.height)};
+    files::write_file(place_.path() + name, media::encode_id_map(ids, size));
   }
-
-  void publish() {
-    std::error_code error;
-    fs::rename(temporary_, path_, error);
-    if (error) cannot_write(path_, error.message());
-  }
+  void publish() { place_.publish(); }
 
  private:
-  std::string path_, temporary_;
+  files::TemporaryPath place_;
 };
 
 OutputWriter::OutputWriter(const OutputFolder& folder, OutputOptions options)
-    : folder_(folder), options_(std::move(options)), lines_(std::make_unique<Lines>(folder.file("tracks.jsonl"))) {
-  if (options_.id_maps == IdMaps::png) maps_ = std::make_unique<Maps>(folder.file("id_maps"));
+    : folder_(folder), options_(std::move(options)), lines_(std::make_unique<Lines>(folder.file(kLines))) {
+  if (options_.embeddings == Embeddings::dump) embeddings_.emplace(folder.file(kEmbeddings));
+  if (options_.id_maps == IdMaps::png) maps_ = std::make_unique<Maps>(folder);
   if (!options_.overlay) return;
-  // Some containers give a tick rate for the frame rate.
-  const double fps = options_.clip.fps > 0 && options_.clip.fps <= kMostFps ? options_.clip.fps : media::kDefaultFps;
-  overlay_ = media::open_video_writer(folder.file("overlay"),
-                                      {.size = options_.clip.size, .fps = fps, .format = *options_.overlay});
+  overlay_ = media::open_video_writer(folder.file("overlay"), {.size = options_.clip.size,
+                                                               .fps = playable(options_.clip.fps),
+                                                               .format = *options_.overlay,
+                                                               .existing = folder.existing(kFrames)});
 }
 
 OutputWriter::~OutputWriter() = default;
+
+void OutputWriter::observe(const Detection& batch, std::int64_t item) {
+  if (embeddings_) embeddings_->add(batch, item);
+}
 
 void OutputWriter::add(const TrackedFrame& tracked) {
   const FrameResult& result = tracked.result;
@@ -203,6 +206,7 @@ void OutputWriter::add(const TrackedFrame& tracked) {
                      {"name", tracked.frame.name},
                      {"size", {result.size.height, result.size.width}},
                      {"objects", std::move(objects)}};
+  if (embeddings_) frame_names_.push_back(tracked.frame.name);
   lines_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
   if (maps_) maps_->add(result, masks);
   if (!overlay_) return;
@@ -220,7 +224,7 @@ void OutputWriter::add(const TrackedFrame& tracked) {
 }
 
 void OutputWriter::write_results(const VideoPipeline& pipeline) {
-  annotation::ResultsWriter results(folder_.file("results.json"));
+  annotation::ResultsWriter results(folder_.file(kResults));
   pipeline.for_each_track([&](const VideoTrack& track) {
     results.begin(options_.video_id, track.scored.score, track.scored.label + 1);
     for (std::int64_t frame = 0; frame < pipeline.frames(); ++frame) {
@@ -238,18 +242,23 @@ void OutputWriter::write_results(const VideoPipeline& pipeline) {
 
 void OutputWriter::finish(const VideoPipeline& pipeline) {
   const StageTimer timer("write results");
-  if (overlay_) overlay_->close();
-  if (maps_) maps_->publish();
   write_results(pipeline);
-  lines_->publish();
-}
-
-std::vector<std::string> OutputWriter::files() const {
-  std::vector<std::string> names = {"tracks.jsonl"};
-  if (overlay_) names.push_back(fs::path(overlay_->path()).filename().string());
-  if (maps_) names.push_back("id_maps");
-  names.push_back("results.json");
-  return names;
+  published_.push_back(kResults);
+  std::string failed;
+  const auto publish = [&](const std::string& name, const auto& write) {
+    try {
+      write();
+      published_.push_back(name);
+    } catch (const InputError& error) {
+      if (failed.empty()) failed = error.what();
+    }
+  };
+  publish(kLines, [&] { lines_->publish(); });
+  if (maps_) publish(kMaps, [&] { maps_->publish(); });
+  if (overlay_) publish(fs::path(overlay_->path()).filename().string(), [&] { overlay_->close(); });
+  if (embeddings_)
+    publish(kEmbeddings, [&] { embeddings_->close(options_.clip.name, frame_names_, pipeline.mask_sizes()); });
+  check<InputError>(failed.empty(), "", failed, "; ", folder_.file(kResults), " is complete");
 }
 
 }  // namespace visage::pipeline

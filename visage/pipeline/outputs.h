@@ -1,6 +1,8 @@
 #pragma once
+#include "tensor/files.h"
 #include "visage/media/frame_source.h"
 #include "visage/media/video_writer.h"
+#include "visage/pipeline/embedding_dump.h"
 #include "visage/pipeline/video_pipeline.h"
 
 #include <cstdint>
@@ -11,30 +13,41 @@
 
 namespace visage::pipeline {
 
-/// What to do with a folder that holds something already.
-enum class Existing { refuse, replace };
+using files::Existing;
 enum class IdMaps { none, png };
+enum class Embeddings { discard, dump };
 
-/// The folder that the files of one run go to.
+/// Existing::refuse met a folder with something in it; Existing::replace would replace the results there.
+struct FolderInUseError : InputError {
+  using InputError::InputError;
+};
+
+/// The folder that the files of one run go to. What an earlier run left there stays until the files of this one are
+/// complete; what that run did not make, by its run.json, is never removed.
 class OutputFolder {
  public:
-  /// Makes the folder, and those above it. With Existing::replace the files of an earlier run are removed by clear().
-  /// throws InputError if it cannot be made or, with Existing::refuse, is not empty (what a run that was
-  /// killed left unfinished does not count).
+  /// Makes the folder, and those above it. throws InputError if it cannot be made or holds a run.json of another
+  /// program, FolderInUseError with Existing::refuse if it is not empty (what killed runs left does not count).
   OutputFolder(std::string path, Existing existing);
   /// Takes away a folder that was made here and is still empty.
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
-  /// Removes what an earlier run left; nothing else is touched.
-  void clear() const;
+  /// throws InputError if one of the files is a result in this folder, which the run that reads it would replace.
+  void check_inputs(const std::vector<std::string>& inputs) const;
+  /// Whether a folder of this name in it may be replaced: an earlier run made it.
+  Existing existing(const std::string& name) const;
+  /// Removes what earlier runs left, finished or not, but for `kept`, the files of this one.
+  void remove_earlier(const std::vector<std::string>& kept) const;
+
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
  private:
   std::string path_;
   bool created_;
+  std::vector<std::string> earlier_;  // names of the results there
 };
 
 struct OutputOptions {
@@ -42,6 +55,7 @@ struct OutputOptions {
   std::vector<std::string> class_names;  // in the order of class indices; empty: "class 7"
   std::optional<media::VideoFormat> overlay = media::VideoFormat::automatic;  // none: no overlay
   IdMaps id_maps = IdMaps::none;
+  Embeddings embeddings = Embeddings::discard;
   std::int64_t video_id = 1;  // in results.json
 };
 
@@ -49,12 +63,13 @@ struct OutputOptions {
 std::string class_name(const std::vector<std::string>& class_names, int label);
 
 /// Everything `visage track` writes about a video:
-///   tracks.jsonl   a line a frame, as it happens (tracks.jsonl.partial until the end): {"frame", "name", "size":
-///                  [height, width], "objects": [{"track", "category_id", "label", "score", "box": [x, y, w, h],
-///                  "area", "segmentation": {"size", "counts"}}]}
+///   tracks.jsonl   a line a frame, as it happens (under its temporary name until the end; tensor/files.h): {"frame",
+///                  "name", "size": [height, width], "objects": [{"track", "category_id", "label", "score", "box":
+///                  [x, y, w, h], "area", "segmentation": {"size", "counts"}}]}
 ///   overlay.mp4    or overlay.gif, or the folder overlay_frames
 ///   id_maps/       a 16-bit PNG a frame: 0 background, track + 1 otherwise, the higher score in front
 ///   results.json   YouTube-VIS submission format, category ids from 1
+///   embeddings.safetensors  what the detector said about every frame (visage/pipeline/embedding_dump.h)
 /// Every file appears under its name when it is complete. Functions throw InputError naming the file when it cannot be
 /// written.
 class OutputWriter {
@@ -64,12 +79,17 @@ class OutputWriter {
   OutputWriter(const OutputWriter&) = delete;
   OutputWriter& operator=(const OutputWriter&) = delete;
 
+  /// What the detector said about a frame, before it is tracked: the observer of the pipeline, needed for embeddings.
+  void observe(const Detection& batch, std::int64_t item);
   void add(const TrackedFrame& tracked);
-  /// Writes the result of the video and gives all files their names. Call after flush() of the pipeline.
+  /// Writes the result of the video and gives all files their names, those that cost most first: results.json,
+  /// tracks.jsonl, id maps, overlay, embeddings. Without results.json nothing else appears; after it, one that fails
+  /// does not keep the others back; its error is thrown at the end and says that results.json is complete. Call after
+  /// flush() of the pipeline.
   void finish(const VideoPipeline& pipeline);
 
-  /// File names in the folder, in the order of the list above.
-  std::vector<std::string> files() const;
+  /// Names of the files that finish() has put into the folder, in that order.
+  const std::vector<std::string>& files() const { return published_; }
   /// Rows of results.json; after finish().
   std::int64_t rows() const { return rows_; }
 
@@ -83,6 +103,9 @@ class OutputWriter {
   std::unique_ptr<Lines> lines_;
   std::unique_ptr<Maps> maps_;
   std::unique_ptr<media::VideoWriter> overlay_;
+  std::optional<EmbeddingDump> embeddings_;
+  std::vector<std::string> frame_names_;  // for the embeddings
+  std::vector<std::string> published_;
   std::int64_t rows_ = 0;
 };
 

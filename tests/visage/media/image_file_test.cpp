@@ -4,7 +4,6 @@
 #include "tests/support/files.h"
 #include "tests/visage/media/pictures.h"
 #include "visage/media/png.h"
-#include "visage/media/track_color.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -95,28 +94,12 @@ TEST(ImageFile, RefusesBombsAndMissingFiles) {
   EXPECT_THAT(refusal(folder / "none.png"), HasSubstr("No such file"));
 }
 
-TEST(IdMap, PaletteKeepsIdsAndColours) {
+TEST(IdMap, KeepsBothBytes) {
   const TemporaryFolder folder;
-  const std::vector<uint16_t> ids = {0, 1, 255, 7, 7, 0};
-  write_id_map(folder / "ids.png", ids, {3, 2}, IdMapFormat::palette);
-  const Image image = read_image(folder / "ids.png");
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto want = ids[i] == 0 ? std::array<uint8_t, 3>{} : track_color(ids[i]);
-    EXPECT_TRUE(std::equal(want.begin(), want.end(), &image.rgb[3 * i])) << i;
-  }
-  EXPECT_EQ(read_text(folder / "ids.png")[25], 3);  // colour type of the header: indexed
-  EXPECT_THAT(message_of<InputError>([&] {
-                write_id_map(folder / "big.png", std::vector<uint16_t>{256}, {1, 1}, IdMapFormat::palette);
-              }),
-              AllOf(HasSubstr("big.png"), HasSubstr("256")));
-}
-
-TEST(IdMap, Grey16KeepsHighByte) {
-  const TemporaryFolder folder;
-  write_id_map(folder / "ids.png", std::vector<uint16_t>{0x1234, 0xFF00}, {2, 1}, IdMapFormat::grey16);
+  write_text(folder / "ids.png", encode_id_map(std::vector<uint16_t>{0x1234, 0xFF00}, {2, 1}));
   EXPECT_THAT(read_image(folder / "ids.png").rgb, ElementsAre(0x12, 0x12, 0x12, 0xFF, 0xFF, 0xFF));
   EXPECT_EQ(read_text(folder / "ids.png")[24], 16);  // bit depth of the header
-  EXPECT_THROW(write_id_map(folder / "x.png", std::vector<uint16_t>{1}, {2, 1}, IdMapFormat::grey16), UsageError);
+  EXPECT_THROW((void)encode_id_map(std::vector<uint16_t>{1}, {2, 1}), UsageError);
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ TEST(VideoWriter, FramesAreExact) {
   EXPECT_THAT(message_of<InputError>([&] {
                 write_clip(folder / "clip", {.size = {2, 2}, .format = VideoFormat::frames}, 1);
               }),
-              AllOf(HasSubstr("clip_frames"), HasSubstr("not an empty folder")));
+              AllOf(HasSubstr("clip_frames"), HasSubstr("is not empty")));
 }
 
 TEST(VideoWriter, LeavesNothingWithoutClose) {
@@ -113,7 +113,8 @@ TEST(VideoWriter, LeavesNothingWithoutClose) {
 TEST(VideoWriter, RefusesWrongUse) {
   const TemporaryFolder folder;
   EXPECT_THROW((void)open_video_writer(folder / "x", {.size = {0, 4}}), UsageError);
-  EXPECT_THROW((void)open_video_writer(folder / "x", {.size = {4, 4}, .fps = 0}), UsageError);
+  for (const double fps : {0.0, 1e-7, 1001.0, std::nan("")})
+    EXPECT_THROW((void)open_video_writer(folder / "x", {.size = {4, 4}, .fps = fps}), UsageError);
   const auto writer = open_video_writer(folder / "x", {.size = {4, 4}, .format = VideoFormat::gif});
   EXPECT_THROW(writer->add(Image(5, 4)), UsageError);
   EXPECT_THROW(writer->close(), InputError);
@@ -285,7 +286,7 @@ TEST(VideoFile, ReportsACutVideoAfterItsFrames) {
   write_text(cut, bytes.substr(0, bytes.size() * 6 / 10));
   const auto source = open_source({.path = cut});
   int frames = 0;
-  const std::string message = message_of<InputError>([&] {
+  const std::string message = message_of<TruncatedError>([&] {
     while (source->next()) ++frames;
   });
   EXPECT_GT(frames, 5);

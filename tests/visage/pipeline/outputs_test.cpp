@@ -33,24 +33,80 @@ TrackedFrame frame() {
   return tracked;
 }
 
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// The run.json of an earlier run with these results.
+void write_record(const std::string& folder, const nlohmann::json& files) {
+  test::write_text(folder + "/run.json", nlohmann::json{{"visage", "0"}, {"files", files}}.dump());
+}
+
 TEST(OutputFolder, RefusesWhatIsInUse) {
   const test::TemporaryFolder folder;
   const std::string path = folder / "a/b";
   { const OutputFolder made(path, Existing::refuse); }
   EXPECT_FALSE(fs::exists(path)) << "an empty folder is taken away again";
   fs::create_directories(path);
-  test::write_text(path + "/tracks.jsonl.partial", "");
-  test::write_text(path + "/overlay.mp4.tmp.123", "");
-  EXPECT_NO_THROW(OutputFolder(path, Existing::refuse));
+  test::write_text(path + "/tracks.jsonl.visage-partial", "");
+  test::write_text(path + "/overlay.mp4.1.visage-partial", "");
+  EXPECT_NO_THROW(OutputFolder(path, Existing::refuse)) << "a killed run left this";
   test::write_text(path + "/results.json", "");
-  test::write_text(path + "/notes.txt", "");
-  EXPECT_THAT(message_of<InputError>([&] { OutputFolder(path, Existing::refuse); }),
+  EXPECT_THAT(message_of<FolderInUseError>([&] { OutputFolder(path, Existing::refuse); }),
               HasSubstr(path + ": is not empty"));
-  OutputFolder(path, Existing::replace).clear();
-  EXPECT_EQ(std::distance(fs::directory_iterator(path), {}), 1);
-  EXPECT_TRUE(fs::exists(path + "/notes.txt"));
-  EXPECT_THAT(message_of<InputError>([&] { OutputFolder(path + "/notes.txt", Existing::replace); }),
-              HasSubstr("notes.txt: cannot make the output folder"));
+  EXPECT_THAT(message_of<InputError>([&] { OutputFolder(path + "/results.json", Existing::replace); }),
+              HasSubstr("results.json: cannot make the output folder"));
+}
+
+TEST(OutputFolder, RemovesOnlyWhatAnEarlierRunMade) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.path().string();
+  for (const char* name : {"id_maps", "overlay_frames", "notes"}) fs::create_directory(folder / name);
+  for (const char* name : {"results.json", "overlay.gif", "embeddings.safetensors", "overlay.mp4.visage-partial"})
+    test::write_text(folder / name, "");
+  const std::vector<std::string> before = names_in(path);
+  OutputFolder(path, Existing::replace).remove_earlier({});
+  EXPECT_EQ(names_in(path).size(), before.size() - 1) << "without a run.json only the leftover goes";
+  write_record(path, {"results.json", "overlay_frames", "overlay.gif", "notes", "../" + path, "run.json"});
+  const OutputFolder again(path, Existing::replace);
+  EXPECT_EQ(again.existing("overlay_frames"), Existing::replace);
+  EXPECT_EQ(again.existing("id_maps"), Existing::refuse);
+  again.remove_earlier({"results.json", "run.json"});
+  EXPECT_THAT(names_in(path),
+              testing::ElementsAre("embeddings.safetensors", "id_maps", "notes", "results.json", "run.json"));
+}
+
+TEST(OutputFolder, RefusesARecordOfAnotherProgram) {
+  const test::TemporaryFolder folder;
+  for (const char* text : {"{}", "[1]", "no json", "", "{\"visage\": \"0\", \"files\": 3}"}) {
+    test::write_text(folder / "run.json", text);
+    EXPECT_THAT(message_of<InputError>([&] { OutputFolder(folder.path().string(), Existing::replace); }),
+                HasSubstr("run.json: is not of an earlier run"))
+        << text;
+  }
+}
+
+TEST(OutputFolder, RefusesInputsThatItWouldReplace) {
+  const test::TemporaryFolder place;
+  const std::string path = place / "out";
+  fs::create_directories(path + "/overlay_frames");
+  fs::create_directories(path + "/id_maps");
+  fs::create_directories(path + "/JPEGImages");
+  fs::create_directory_symlink(path + "/overlay_frames", place / "link");
+  write_record(path, {"overlay_frames"});
+  const OutputFolder folder(path, Existing::replace);
+  const auto refusal = [&](const std::string& input) {
+    return message_of<InputError>([&] { folder.check_inputs({"/elsewhere/1.png", input}); });
+  };
+  for (const std::string& input : {path + "/overlay_frames/1.png", place / "link/1.png", path + "/overlay.mp4",
+                                   path + "/JPEGImages/../overlay_frames/1.png"})
+    EXPECT_THAT(refusal(input), HasSubstr(input + ": is one of the results")) << input;
+  for (const std::string& input : {path + "/JPEGImages/1.png", path + "/id_maps/1.png", path + "/clip.mp4",
+                                   place / "overlay_frames/1.png", place / "outside/overlay.mp4"})
+    EXPECT_EQ(refusal(input), "(nothing was thrown)") << input;
 }
 
 TEST(OutputWriter, WritesALineAFrameAsItHappens) {
@@ -64,7 +120,7 @@ TEST(OutputWriter, WritesALineAFrameAsItHappens) {
     options.id_maps = IdMaps::png;
     OutputWriter writer(folder, options);
     writer.add(frame());
-    const auto line = nlohmann::json::parse(read_text(folder.file("tracks.jsonl.partial")));
+    const auto line = nlohmann::json::parse(read_text(folder.file("tracks.jsonl.visage-partial")));
     EXPECT_EQ(line.at("frame"), 0);
     EXPECT_THAT(line.at("name").get<std::string>(), HasSubstr(".png"));
     EXPECT_EQ(line.at("size"), nlohmann::json({2, 3}));
@@ -81,14 +137,33 @@ TEST(OutputWriter, WritesALineAFrameAsItHappens) {
     EXPECT_EQ(annotation::decode_rows(annotation::rle_from_string(2, 3, counts)),
               (std::vector<std::uint8_t>{0, 1, 1, 0, 1, 0}));
     // The reader keeps the upper 8 of 16 bits: 1 for id 256, 2 for id 512.
-    const media::Image ids = media::read_image(folder.file("id_maps.partial/00000.png"));
+    const media::Image ids = media::read_image(folder.file("id_maps.visage-partial/00000.png"));
     EXPECT_EQ(ids.rgb, (std::vector<std::uint8_t>{1, 1, 1, 1, 1, 1, 2, 2, 2, 0, 0, 0, 2, 2, 2, 0, 0, 0}));
     EXPECT_FALSE(fs::exists(folder.file("overlay.gif")));
   }
   // Not finished: the lines stay under their temporary name, everything else is gone.
-  std::vector<std::string> left;
-  for (const auto& entry : fs::directory_iterator(folder.path())) left.push_back(entry.path().filename());
-  EXPECT_THAT(left, testing::ElementsAre("tracks.jsonl.partial"));
+  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("tracks.jsonl.visage-partial"));
+}
+
+TEST(OutputWriter, RefusesAFolderOfAnotherAtOnce) {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"id_maps", "overlay_frames"}) {
+    fs::create_directory(folder / name);
+    test::write_text(folder / name + "/mine.png", "");
+  }
+  const OutputFolder place(folder.path().string(), Existing::replace);
+  const OutputOptions maps{.clip = {.size = {3, 2}, .fps = 25}, .overlay = {}, .id_maps = IdMaps::png};
+  const OutputOptions frames{.clip = {.size = {3, 2}, .fps = 25}, .overlay = media::VideoFormat::frames};
+  EXPECT_THAT(message_of<InputError>([&] { OutputWriter(place, maps); }), HasSubstr("id_maps: exists"));
+  EXPECT_THAT(message_of<InputError>([&] { OutputWriter(place, frames); }), HasSubstr("overlay_frames: exists"));
+  EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("id_maps", "overlay_frames"));
+}
+
+TEST(OutputWriter, TakesAnyRateOfAFile) {
+  const test::TemporaryFolder folder;
+  const OutputFolder place(folder.path().string(), Existing::refuse);
+  for (const double fps : {0.0, 1e-7, 90000.0})
+    EXPECT_NO_THROW(OutputWriter(place, {.clip = {.size = {4, 2}, .fps = fps}})) << fps;
 }
 
 Detection detection(int first) {
