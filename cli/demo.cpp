@@ -35,7 +35,7 @@ PseudoCommand pseudo_command(const DemoCommand& command) {
                       .most_objects = 4,
                       .curve_frames = std::max<std::int64_t>(command.frames, 2)},
           .fps = kFps,
-          .overwrite = command.existing == files::Existing::replace ? Overwrite::replace : Overwrite::refuse};
+          .existing = command.existing};
 }
 
 TrackCommand track_command(const DemoCommand& command) {

@@ -427,7 +427,7 @@ void Program::dispatch() {
     return run_demo(demo_command_);
   }
   if (pseudo_->parsed()) {
-    pseudo_command_.overwrite = existing_ == files::Existing::replace ? Overwrite::replace : Overwrite::refuse;
+    pseudo_command_.existing = existing_;
     std::ostream silent(nullptr);
     return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
   }

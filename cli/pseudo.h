@@ -1,4 +1,5 @@
 #pragma once
+#include "tensor/files.h"
 #include "visage/pseudo/pseudo_video.h"
 
 #include <cstdint>
@@ -7,8 +8,6 @@
 
 namespace visage::cli {
 
-/// What to do when the output folder already holds a set.
-enum class Overwrite { refuse, replace };
 /// Whether each video is also written as a clip that plays.
 enum class Clips { none, mp4 };
 
@@ -19,13 +18,14 @@ struct PseudoCommand {
   pseudo::PseudoOptions options;
   Clips clips = Clips::mp4;
   double fps = 12;  // of the clips
-  Overwrite overwrite = Overwrite::refuse;
+  files::Existing existing = files::Existing::refuse;
 };
 
 /// `visage pseudo`: writes OUTPUT/SPLIT/JPEGImages/video_0000/00000.png ..., OUTPUT/SPLIT/instances.json (YouTube-VIS
-/// format; last, so that its presence means that the set is complete) and, with clips, OUTPUT/SPLIT/video_0000.mp4 (gif
-/// where there is no encoder). Equal commands give equal frames and annotations. Progress goes to `log`.
-/// throws UsageError for impossible options, InputError when the folder is in use or cannot be written.
+/// format) and, with clips, OUTPUT/SPLIT/video_0000.mp4 (gif where there is no encoder). OUTPUT/SPLIT appears when it
+/// is complete; only then an older set of this command gives way to it. Equal commands give equal frames and
+/// annotations. Progress goes to `log`. throws UsageError for impossible options, InputError when the folder cannot be
+/// written or holds anything that this command did not make.
 void run_pseudo(const PseudoCommand& command, std::ostream& log);
 
 }  // namespace visage::cli

@@ -103,23 +103,59 @@ TEST_F(PseudoCommandTest, EqualSeedsGiveEqualFiles) {
   EXPECT_EQ(files(), first);
 }
 
-TEST_F(PseudoCommandTest, ANonEmptyFolderIsReplacedOnlyWhenAsked) {
+TEST_F(PseudoCommandTest, AnOwnSetIsReplacedOnlyWhenAsked) {
+  command_.clips = Clips::mp4;
   run();
   EXPECT_THAT(error<InputError>(), HasSubstr("is not empty; pass --overwrite"));
-  command_.overwrite = Overwrite::replace;
+  EXPECT_EQ(files().size(), 15u);  // 12 frames, two clips, annotations
+  command_.existing = files::Existing::replace;
+  command_.clips = Clips::none;
   command_.videos = 1;
-  std::ofstream(folder_ / "swap" / "notes.txt") << "mine";
   run();
-  EXPECT_EQ(files().size(), 8u);  // 6 frames, annotations, notes
-  EXPECT_TRUE(fs::exists(folder_ / "swap" / "notes.txt"));
+  EXPECT_EQ(files().size(), 7u);
 }
 
-TEST_F(PseudoCommandTest, AForeignFolderIsNeverReplaced) {
-  fs::create_directories(folder_ / "swap");
-  std::ofstream(folder_ / "swap" / "thesis.tex") << "mine";
-  command_.overwrite = Overwrite::replace;
-  EXPECT_THAT(error<InputError>(), HasSubstr("holds something else"));
-  EXPECT_EQ(files().size(), 1u);
+TEST_F(PseudoCommandTest, WhatIsNotAnOwnSetStaysAsItIs) {
+  command_.existing = files::Existing::replace;
+  const fs::path set = folder_ / "swap";
+  fs::create_directories(set / "JPEGImages/video_0000");
+  std::ofstream(set / "JPEGImages/video_0000/00000.png") << "a frame of a real data set";
+  const auto expect_refusal = [&](const char* reason) {
+    const auto before = files();
+    EXPECT_THAT(error<InputError>(), HasSubstr(reason));
+    EXPECT_EQ(files(), before);
+  };
+  expect_refusal("holds something else than a pseudo data set");
+  std::ofstream(set / "instances.json") << "{\"info\": {\"description\": \"YouTube-VIS\"}}";
+  expect_refusal("holds something else than a pseudo data set");
+  fs::remove_all(set);
+  run();
+  for (const char* name : {"notes.txt", "JPEGImages/mine/00000.png", "JPEGImages/video_0000/notes.txt",
+                           "JPEGImages/video_0001/deeper/00000.png", "video_x.mp4"}) {
+    fs::create_directories((set / name).parent_path());
+    std::ofstream(set / name) << "mine";
+    expect_refusal("is not part of the pseudo data set around it");
+    fs::remove(set / name);
+    if (fs::is_empty((set / name).parent_path())) fs::remove((set / name).parent_path());
+  }
+  run();
+}
+
+TEST_F(PseudoCommandTest, TheOldSetStaysUntilTheNewOneIsComplete) {
+  run();
+  const auto before = files();
+  command_.existing = files::Existing::replace;
+  command_.options.seed = 6;
+  std::ofstream(folder_ / "swap.visage-partial") << "of a killed run";
+  struct Fails : std::stringbuf {
+    int sync() override { throw std::runtime_error("stopped"); }
+  } fails;
+  std::ostream log(&fails);
+  log.exceptions(std::ios::badbit);
+  EXPECT_THROW(run_pseudo(command_, log), std::runtime_error);  // at the first line it says
+  EXPECT_EQ(files(), before);
+  run();
+  EXPECT_NE(files(), before);
 }
 
 TEST_F(PseudoCommandTest, ClipsAreWrittenBesideTheFrames) {
@@ -144,7 +180,7 @@ TEST_F(PseudoCommandTest, WrongUseIsRefusedBeforeAnythingIsWritten) {
   EXPECT_THAT(error<UsageError>(), HasSubstr("name of one folder"));
   command_.split.clear();
   command_.output = "/proc/none";
-  EXPECT_THAT(error<InputError>(), HasSubstr("/proc/none/swap: cannot be made"));
+  EXPECT_THAT(error<InputError>(), HasSubstr("/proc/none"));
 }
 
 }  // namespace
