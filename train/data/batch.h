@@ -1,4 +1,5 @@
 #pragma once
+#include "models/mask2former/targets.h"
 #include "tensor/tensor.h"
 #include "train/data/clip_sampler.h"
 
@@ -8,13 +9,6 @@
 #include <vector>
 
 namespace visage::train {
-
-/// Ground truth of one frame of a batch. All frames of a clip list the same objects.
-struct FrameTargets {
-  std::vector<int64_t> labels;  // [n]
-  std::vector<int64_t> ids;     // [n], the object's position in its clip, or -1 where it is absent
-  Tensor masks;                 // [n, H, W] u8, 0 or 1, of the batch's padded size; zeros where it is absent
-};
 
 /// Input of one training step, on the CPU.
 struct Batch {

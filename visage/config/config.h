@@ -1,4 +1,5 @@
 #pragma once
+#include "visage/config/train_config.h"
 #include "visage/model/config.h"
 #include "visage/pipeline/score_mode.h"
 #include "visage/tracking/config.h"
@@ -26,6 +27,7 @@ struct Config {
   ModelConfig model;
   TrackingConfig tracking;
   InferenceConfig inference;
+  TrainConfig train;
 };
 
 }  // namespace visage

@@ -67,6 +67,53 @@ void visit_inference_keys(C& inference, Visitor&& visit) {
         "Least score of the tracks listed and drawn in a frame. The result of the video has no threshold.");
 }
 
+template <class C, class Visitor>
+void visit_train_keys(C& train, Visitor&& visit) {
+  visit("train.steps", train.steps, IntegerRange{1, 100000000}, "Optimizer steps of the whole run.");
+  visit("train.seed", train.seed, IntegerRange{0, 2000000000},
+        "Everything random follows from it: initial weights, clips, augmentation, sampled points.");
+  visit("train.clips", train.clips, IntegerRange{1, 4096}, "Clips a step.");
+  visit("train.frames", train.frames, IntegerRange{2, 64}, "Frames a clip.");
+  visit("train.learning_rate", train.learning_rate, NumberRange{0, 1}, "Of AdamW, after the warm-up.");
+  visit("train.backbone_factor", train.backbone_factor, NumberRange{0, 10},
+        "The backbone learns at this share of the rate.");
+  visit("train.weight_decay", train.weight_decay, NumberRange{0, 1}, "Of AdamW; none for norms and embeddings.");
+  visit("train.clip_norm", train.clip_norm, NumberRange{1e-6, 1e6}, "Most norm of all gradients together.");
+  visit("train.decay_step", train.decay_step, IntegerRange{1, 100000000},
+        "From this step on the learning rate is a tenth.");
+  visit("train.warmup_steps", train.warmup_steps, IntegerRange{0, 1000000},
+        "Steps in which the learning rate grows to its value.");
+  visit("train.num_points", train.num_points, IntegerRange{16, 1000000},
+        "Points a mask that the matching and the mask losses look at.");
+  visit(
+      "train.absent_labels", train.absent_labels,
+      Choice<AbsentLabels>{{{AbsentLabels::release, "release"}, {AbsentLabels::fixed, "fixed"}}},
+      "An object that is missing from a frame of its clip is trained as no object \"release\": in the whole clip (the "
+      "released code), \"fixed\": in that frame.");
+  visit("train.log_every", train.log_every, IntegerRange{1, 1000000}, "Steps between lines of the log.");
+  visit("train.checkpoint_every", train.checkpoint_every, IntegerRange{1, 100000000}, "Steps between checkpoints.");
+  visit("train.keep_checkpoints", train.keep_checkpoints, IntegerRange{1, 1000}, "Newest checkpoints that are kept.");
+  visit("train.workers", train.workers, IntegerRange{1, 256}, "Threads that prepare clips.");
+  auto& data = train.data;
+  visit("train.data.kind", data.kind,
+        Choice<DataKind>{{{DataKind::synthetic, "synthetic"}, {DataKind::ytvis, "ytvis"}}},
+        "\"synthetic\": moving textured shapes, drawn on the fly. \"ytvis\": a folder in YouTube-VIS layout.");
+  visit("train.data.path", data.path, Text{}, "Folder of a ytvis set: instances.json and JPEGImages.");
+  visit("train.data.range", data.range, IntegerRange{1, 1000000},
+        "Frames of a clip lie at most this far from its reference frame.");
+  visit("train.data.least_edge", data.least_edge, IntegerRange{32, 8192},
+        "Pixels. The shorter side of a clip is drawn from least_edge, least_edge + 32, ... most_edge.");
+  visit("train.data.most_edge", data.most_edge, IntegerRange{32, 8192}, "Pixels; see least_edge.");
+  visit("train.data.crop_probability", data.crop_probability, NumberRange{0, 1},
+        "Share of the clips that are cropped.");
+  visit("train.data.width", data.width, IntegerRange{32, 8192}, "Pixels of a synthetic frame.");
+  visit("train.data.height", data.height, IntegerRange{32, 8192}, "Pixels of a synthetic frame.");
+  visit("train.data.videos", data.videos, IntegerRange{1, 100000000}, "Different synthetic videos.");
+  visit("train.data.video_frames", data.video_frames, IntegerRange{3, 100000}, "Frames of a synthetic video.");
+  visit("train.data.least_objects", data.least_objects, IntegerRange{1, 64}, "Objects of a synthetic video.");
+  visit("train.data.most_objects", data.most_objects, IntegerRange{1, 64}, "Objects of a synthetic video.");
+}
+
 /// Calls visit(path, field, rule, meaning) for every key, those of a section together and in the order of a file.
 /// `C` is Config or const Config.
 template <class C, class Visitor>
@@ -77,6 +124,7 @@ void visit_keys(C& config, Visitor&& visit) {
   visit_model_keys(config.model, visit);
   visit_tracking_keys(config.tracking, visit);
   visit_inference_keys(config.inference, visit);
+  visit_train_keys(config.train, visit);
 }
 
 }  // namespace visage::config

@@ -85,6 +85,15 @@ struct Choice {
   }
 };
 
+struct Text {
+  std::string allowed() const { return "a string"; }
+  std::optional<std::string> parse(const Value& value) const {
+    const auto* text = std::get_if<std::string>(&value);
+    return text ? std::optional(*text) : std::nullopt;
+  }
+  Value value(const std::string& field) const { return field; }
+};
+
 struct DistinctNames {
   std::string allowed() const { return "a list of different, non-empty strings"; }
   std::optional<std::vector<std::string>> parse(const Value& value) const {

@@ -1,0 +1,127 @@
+#include "train/trainer.h"
+
+#include "nn/init/init.h"
+#include "tests/support/files.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+namespace visage {
+namespace {
+
+Config tiny() {
+  Config config;
+  config.model.backbone = {.depth = 18, .width = 8};
+  config.model.detector = {.num_classes = 8,
+                           .num_queries = 8,
+                           .hidden = 32,
+                           .heads = 4,
+                           .levels = 3,
+                           .points = 2,
+                           .encoder_layers = 1,
+                           .encoder_ffn = 64,
+                           .decoder_layers = 3,
+                           .decoder_ffn = 64};
+  config.train.steps = 100;
+  config.train.clips = 2;
+  config.train.frames = 2;
+  config.train.learning_rate = 1e-3;
+  config.train.backbone_factor = 1;
+  config.train.clip_norm = 1;
+  config.train.num_points = 128;
+  config.train.data.least_edge = config.train.data.most_edge = 64;
+  config.train.data.crop_probability = 0;
+  config.train.data.width = 96;
+  config.train.data.height = 64;
+  config.train.data.range = 3;
+  config.train.data.video_frames = 8;
+  return config;
+}
+
+std::unique_ptr<Model> fresh_model(const Config& config) {
+  auto model = std::make_unique<Model>(config.model);
+  nn::initialise(model->params(), {.seed = 1, .heads = 4, .points = 2});
+  return model;
+}
+
+void expect_equal_bits(const Model& a, const Model& b) {
+  for (std::size_t i = 0; i < a.params().entries().size(); ++i) {
+    const Tensor &x = a.params().entries()[i].value, &y = b.params().entries()[i].value;
+    EXPECT_EQ(std::memcmp(x.data<float>(), y.data<float>(), x.nbytes()), 0) << a.params().entries()[i].name;
+  }
+}
+
+TEST(Trainer, ResumedRunHasTheBitsOfOneThatNeverStopped) {
+  const Config config = tiny();
+  const test::TemporaryFolder folder;
+  const std::string file = (folder.path() / "state.safetensors").string();
+  const auto straight = fresh_model(config);
+  train::Trainer whole(config, *straight);
+  for (int i = 0; i < 6; ++i) (void)whole.step();
+
+  const auto first = fresh_model(config);
+  {
+    train::Trainer half(config, *first);
+    for (int i = 0; i < 3; ++i) (void)half.step();
+    half.save(file);
+    (void)half.step();  // lost, as after a kill
+  }
+  const auto second = fresh_model(config);
+  train::Trainer rest(config, *second);
+  rest.load(file);
+  EXPECT_EQ(rest.steps_done(), 3);
+  for (int i = 0; i < 3; ++i) (void)rest.step();
+  expect_equal_bits(*straight, *second);
+}
+
+TEST(Trainer, EveryParameterLearns) {
+  const Config config = tiny();
+  const auto model = fresh_model(config);
+  train::Trainer trainer(config, *model);
+  for (int i = 0; i < 2; ++i) (void)trainer.step();
+  for (const nn::Entry& entry : model->params().entries()) {
+    if (entry.kind != nn::Kind::parameter) continue;
+    const Tensor gradient = autograd::grad(entry.value);
+    ASSERT_TRUE(gradient) << entry.name;
+    double size = 0;
+    for (std::int64_t i = 0; i < gradient.numel(); ++i) size += std::abs(gradient.data<float>()[i]);
+    EXPECT_TRUE(std::isfinite(size) && size > 0) << entry.name;
+  }
+}
+
+TEST(Trainer, LossFalls) {
+  const Config config = tiny();
+  const auto model = fresh_model(config);
+  train::Trainer trainer(config, *model);
+  double first = 0, last = 0;
+  for (int i = 0; i < 40; ++i) {
+    const double loss = trainer.step().total;
+    if (i < 8) first += loss;
+    if (i >= 32) last += loss;
+  }
+  EXPECT_LT(last, 0.8 * first);
+}
+
+TEST(Trainer, RefusesDataOfOtherClasses) {
+  Config config = tiny();
+  config.model.detector.num_classes = 5;
+  EXPECT_THROW((void)train::make_sources(config), UsageError);
+}
+
+TEST(ParameterGroups, FollowTheOfficialRecipe) {
+  const Config config = tiny();
+  const auto model = fresh_model(config);
+  for (const train::TrainedParameter& p : train::trained_parameters(model->params(), config.train)) {
+    const bool norm_or_embedding =
+        p.name.find("norm") != std::string::npos || p.name.find("predictor.query_") != std::string::npos ||
+        p.name.find("predictor.level_embed") != std::string::npos ||
+        (p.name.find("pixel_decoder.input_proj") != std::string::npos && p.name.find(".1.") != std::string::npos &&
+         p.value.rank() == 1 && p.name.find(".1.0.") == std::string::npos);
+    EXPECT_EQ(p.weight_decay, norm_or_embedding ? 0.0 : config.train.weight_decay) << p.name;
+  }
+}
+
+}  // namespace
+}  // namespace visage
