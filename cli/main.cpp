@@ -5,6 +5,7 @@
 #include "cli/demo.h"
 #include "cli/eval.h"
 #include "cli/inspect.h"
+#include "cli/options.h"
 #include "cli/pseudo.h"
 #include "cli/suggest.h"
 #include "cli/track.h"
@@ -12,12 +13,10 @@
 #include "cli/usage.h"
 #include "cli/version.h"
 #include "tensor/log.h"
-#include "visage/media/frame_rate.h"
 
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -25,53 +24,6 @@
 
 namespace visage::cli {
 namespace {
-
-using Strings = std::vector<std::string>;
-
-media::Size parse_size(const std::string& text) {
-  media::Size size;
-  const char* const end = text.data() + text.size();
-  const auto [cross, width_error] = std::from_chars(text.data(), end, size.width);
-  const bool has_cross = width_error == std::errc() && cross != end && *cross == 'x';
-  const auto height = has_cross ? std::from_chars(cross + 1, end, size.height) : std::from_chars_result{};
-  check<UsageError>(has_cross && height.ec == std::errc() && height.ptr == end && size.width > 0 && size.height > 0,
-                    "--size: \"", text, "\" is not a size; write WIDTHxHEIGHT, for example 1280x720");
-  return size;
-}
-
-double checked_fps(double fps) {
-  check<UsageError>(fps >= media::kLeastFps && fps <= media::kMostFps, "--fps: must be ", media::kLeastFps, " to ",
-                    media::kMostFps, "; got ", fps);
-  return fps;
-}
-
-template <class T>
-struct Named {
-  std::string name;
-  T value;
-};
-
-// An option that takes one of a few words.
-template <class T>
-CLI::Option* add_choice(CLI::App* app, const std::string& flag, T& target, std::vector<Named<T>> choices,
-                        const std::string& help) {
-  Strings names;
-  std::string list;
-  for (const auto& [name, value] : choices) {
-    names.push_back(name);
-    list += (list.empty() ? "" : "|") + name;
-  }
-  const auto set = [=, &target](const std::string& word) {
-    for (const auto& [name, value] : choices)
-      if (name == word) {
-        target = value;
-        return;
-      }
-    const std::string near = nearest(word, names);
-    fail<UsageError>("", flag, ": \"", word, "\" is not one of ", list, near.empty() ? "" : "; did you mean " + near);
-  };
-  return app->add_option_function<std::string>(flag, set, help)->type_name(list);
-}
 
 // An option that is short for --set KEY=value.
 struct ConfigOption {
@@ -120,9 +72,8 @@ class Program {
   void dispatch();
 
   CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
-  CLI::App* train_ = nullptr;
   CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *eval_ = nullptr, *inspect_ = nullptr,
-           *convert_ = nullptr, *data_ = nullptr;
+           *convert_ = nullptr, *data_ = nullptr, *train_ = nullptr;
   std::string name_ = "visage";
   TrackCommand track_command_;
   DemoCommand demo_command_;
@@ -425,103 +376,71 @@ void Program::define_data() {
       app, "--frames", c.options.frames,
       {{"none", train::FrameCheck::none}, {"sample", train::FrameCheck::sample}, {"all", train::FrameCheck::all}},
       "Image files: leave alone, see that all exist and look into some (default), or decode all");
-  void Program::check_command(int argc, char** argv) const {
-    if (argc < 2 || argv[1][0] == '-') return;
-    Strings names;
-    for (const CLI::App* command : app_.get_subcommands([](const CLI::App*) { return true; })) {
-      names.push_back(command->get_name());
-      if (names.back() == argv[1]) return;
-    }
-    const std::string near = nearest(argv[1], names);
-    fail<UsageError>("unknown command \"", argv[1], "\"", near.empty() ? "" : "; did you mean " + near,
-                     "; visage --help lists all");
-  }
+}
 
-  void Program::explain(const CLI::ParseError& error, int argc, char** argv) const {
-    const CLI::App* command = &app_;
-    for (const CLI::App* candidate : {track_, demo_, pseudo_, train_, eval_, inspect_, convert_})
-      if (argc > 1 && candidate->get_name() == argv[1]) command = candidate;
-    Strings flags;
-    for (const CLI::Option* option : command->get_options())
-      for (const std::string& flag : option->get_lnames()) flags.push_back("--" + flag);
-    for (int i = 2; i < argc; ++i) {
-      std::string flag = argv[i];
-      flag = flag.substr(0, flag.find('='));
-      if (!flag.starts_with("--") || std::find(flags.begin(), flags.end(), flag) != flags.end()) continue;
-      const std::string near = nearest(flag, flags);
-      fail<UsageError>("unknown option ", flag, near.empty() ? "" : "; did you mean " + near, "; ", name_,
-                       " --help lists all");
-    }
-    const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-    check<UsageError>(!extra || command != track_,
-                      "more than one INPUT; put a pattern of images in quotes so that the shell leaves it alone: "
-                      "'frames/*.png'");
-    fail<UsageError>("", error.what(), "; see ", name_, " --help");
+void Program::dispatch() {
+  if (verbosity_ == Verbosity::quiet) log::set_threshold(log::Level::error);
+  // What has an option of its own wins over --set, which wins over the file.
+  Strings overrides = overrides_;
+  overrides.insert(overrides.end(), typed_.begin(), typed_.end());
+  if (track_->parsed()) {
+    track_command_.config = config_;
+    track_command_.overrides = overrides;
+    track_command_.existing = existing_;
+    track_command_.verbosity = verbosity_;
+    return run_track(track_command_);
   }
+  if (demo_->parsed()) {
+    demo_command_.config = config_;
+    demo_command_.overrides = overrides;
+    demo_command_.existing = existing_;
+    demo_command_.verbosity = verbosity_;
+    if (!demo_command_.weights.file.empty()) demo_command_.weights.test_weights.clear();
+    return run_demo(demo_command_);
+  }
+  if (pseudo_->parsed()) {
+    pseudo_command_.existing = existing_;
+    std::ostream silent(nullptr);
+    return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
+  }
+  if (train_->parsed()) {
+    train_command_.config = config::load_config(config_, overrides);
+    return train(train_command_, std::cerr);
+  }
+  if (eval_->parsed()) {
+    eval_command_.config = config_;
+    eval_command_.overrides = overrides;
+    eval_command_.verbosity = verbosity_;
+    return run_eval(eval_command_, std::cout);
+  }
+  if (data_->parsed()) return check_data(data_check_command_, std::cout);
+  if (convert_->parsed()) return convert(convert_options_, std::cout);
+  if (test_weights_name_.empty()) return inspect(inspect_options_, std::cout);
+  Model model(config::load_config(config_, overrides).model);
+  make_test_weights(model.params(), test_weights_name_, inspect_options_.file, std::cout);
+}
 
-  void Program::dispatch() {
-    if (verbosity_ == Verbosity::quiet) log::set_threshold(log::Level::error);
-    // What has an option of its own wins over --set, which wins over the file.
-    Strings overrides = overrides_;
-    overrides.insert(overrides.end(), typed_.begin(), typed_.end());
-    if (track_->parsed()) {
-      track_command_.config = config_;
-      track_command_.overrides = overrides;
-      track_command_.existing = existing_;
-      track_command_.verbosity = verbosity_;
-      return run_track(track_command_);
-    }
-    if (demo_->parsed()) {
-      demo_command_.config = config_;
-      demo_command_.overrides = overrides;
-      demo_command_.existing = existing_;
-      demo_command_.verbosity = verbosity_;
-      if (!demo_command_.weights.file.empty()) demo_command_.weights.test_weights.clear();
-      return run_demo(demo_command_);
-    }
-    if (pseudo_->parsed()) {
-      pseudo_command_.existing = existing_;
-      std::ostream silent(nullptr);
-      return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
-    }
-    if (train_->parsed()) {
-      train_command_.config = config::load_config(config_, overrides);
-      return train(train_command_, std::cerr);
-    }
-    if (eval_->parsed()) {
-      eval_command_.config = config_;
-      eval_command_.overrides = overrides;
-      eval_command_.verbosity = verbosity_;
-      return run_eval(eval_command_, std::cout);
-    }
-    if (data_->parsed()) return check_data(data_check_command_, std::cout);
-    if (convert_->parsed()) return convert(convert_options_, std::cout);
-    if (test_weights_name_.empty()) return inspect(inspect_options_, std::cout);
-    Model model(config::load_config(config_, overrides).model);
-    make_test_weights(model.params(), test_weights_name_, inspect_options_.file, std::cout);
+int Program::run(int argc, char** argv) {
+  check_command(app_, argc, argv);
+  if (argc > 1 && argv[1][0] != '-') name_ += std::string(" ") + argv[1];
+  if (name_ == "visage data" && argc > 2 && argv[2][0] != '-') name_.append(" ").append(argv[2]);
+  if (argc < 2) {
+    std::fputs(app_.help().c_str(), stderr);
+    return 2;
   }
-
-  int Program::run(int argc, char** argv) {
-    check_command(app_, argc, argv);
-    if (argc > 1 && argv[1][0] != '-') name_ += std::string(" ") + argv[1];
-    if (name_ == "visage data" && argc > 2 && argv[2][0] != '-') name_.append(" ").append(argv[2]);
-    if (argc < 2) {
-      std::fputs(app_.help().c_str(), stderr);
-      return 2;
-    }
-    track_command_.arguments.assign(argv, argv + argc);
-    demo_command_.arguments = track_command_.arguments;
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      if (error.get_exit_code() == 0) return app_.exit(error);  // help and version
-      explain(app_, error, argc, argv);
-    }
-    dispatch();
-    std::cout.flush();
-    check<InputError>(std::cout.good(), "cannot write to the standard output");
-    return 0;
+  track_command_.arguments.assign(argv, argv + argc);
+  demo_command_.arguments = track_command_.arguments;
+  try {
+    app_.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app_.exit(error);  // help and version
+    explain(app_, error, argc, argv);
   }
+  dispatch();
+  std::cout.flush();
+  check<InputError>(std::cout.good(), "cannot write to the standard output");
+  return 0;
+}
 
 }  // namespace
 

@@ -6,7 +6,7 @@
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
 #include "ops/optim/learning_rate.h"
-#include "train/data/folders.h"
+#include "train/data/check.h"
 #include "train/data/pseudo_videos.h"
 
 #include <chrono>
@@ -92,8 +92,7 @@ std::vector<Source> make_sources(const Config& config) {
     source.dataset = std::make_shared<PseudoVideos>(options, data.videos);
   } else {
     check<UsageError>(!data.path.empty(), "train.data.path is empty; set it to a folder in YouTube-VIS layout");
-    source.dataset =
-        std::make_shared<YtvisFolder>(annotation::read_ytvis(data.path + "/instances.json"), data.path + "/JPEGImages");
+    source.dataset = open_training_data(data.path, {});
   }
   const auto classes = static_cast<int>(source.dataset->classes().size());
   check<UsageError>(classes == config.model.detector.num_classes, "the data set has ", classes, " classes, the model ",
