@@ -36,18 +36,26 @@ const float* load_row(const View& x, const View& residual, std::int64_t row, flo
   }
 }
 
-float mean_of(const float* x, std::int64_t channels) {
+// Sum of value(c) over the channels in 32 lanes: one running sum would wait for each addition.
+template <class Value>
+float sum_of(std::int64_t channels, const Value& value) {
+  constexpr std::int64_t kLanes = 32;
+  float lanes[kLanes] = {};
+  std::int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes)
+    for (std::int64_t i = 0; i < kLanes; ++i) lanes[i] += value(c + i);
+  for (; c < channels; ++c) lanes[c % kLanes] += value(c);
   float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t c = 0; c < channels; ++c) sum += x[c];
-  return sum / static_cast<float>(channels);
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
+
+float mean_of(const float* x, std::int64_t channels) {
+  return sum_of(channels, [x](std::int64_t c) { return x[c]; }) / static_cast<float>(channels);
 }
 
 float variance_of(const float* x, float mean, std::int64_t channels) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t c = 0; c < channels; ++c) sum += (x[c] - mean) * (x[c] - mean);
-  return sum / static_cast<float>(channels);
+  return sum_of(channels, [=](std::int64_t c) { return (x[c] - mean) * (x[c] - mean); }) / static_cast<float>(channels);
 }
 
 template <class T>

@@ -15,7 +15,7 @@ int most_threads() { return std::max(64, 4 * static_cast<int>(std::thread::hardw
 
 void limit_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
-  setenv("GOMP_SPINCOUNT", "10000", 1);  // some 20 microseconds: as long as putting a thread to sleep and waking it
+  setenv("OMP_WAIT_POLICY", "passive", 1);
   execv("/proc/self/exe", argv);
   // Where that is not possible the program runs as it is, with more spinning.
 }

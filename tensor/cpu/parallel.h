@@ -11,10 +11,10 @@ void set_num_threads(int count);
 /// More threads than that only cost memory, and soon more of it than there is: four a core, at least 64.
 int most_threads();
 
-/// Waiting threads of an OpenMP team spin for a while before they sleep, by default so long that a program with short
-/// serial parts keeps every core busy for nothing. The run-time library reads the limit before main(), so this restarts
-/// the process once with a short one. Call it first in main(); does nothing if OMP_WAIT_POLICY or GOMP_SPINCOUNT is
-/// set.
+/// Waiting threads of an OpenMP team spin before they sleep unless the environment says otherwise, which the run-time
+/// library reads before main(). With a serial part every few milliseconds that is a tenth of the CPU time for nothing,
+/// so this restarts the process once with OMP_WAIT_POLICY=passive. Call it first in main(); does nothing if
+/// OMP_WAIT_POLICY or GOMP_SPINCOUNT is set.
 void limit_spinning(char** argv);
 
 namespace detail {
