@@ -1,5 +1,6 @@
 #include "models/resnet/resnet.h"
 
+#include "ops/conv/max_pool2d.h"
 #include "ops/elementwise/elementwise.h"
 
 namespace visage {

@@ -24,13 +24,4 @@ struct Conv2dOptions {
 /// given and a gradient is wanted.
 [[nodiscard]] Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options);
 
-/// Maximum over windows; the padding does not take part. x [N, H, W, C] f32 | bf16; returns [N, H', W', C].
-/// Differentiable: the gradient goes to the first of several equal maxima (rows first).
-struct MaxPool2dOptions {
-  int kernel = 3;
-  int stride = 2;
-  int padding = 1;
-};
-[[nodiscard]] Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options);
-
 }  // namespace visage::ops

@@ -1,4 +1,5 @@
-#include "ops/conv/conv2d.h"
+#include "ops/conv/max_pool2d.h"
+
 #include "ops/conv/max_pool2d_kernels.h"
 #include "ops/dispatch.h"
 #include "ops/gradient/targets.h"

@@ -1,5 +1,5 @@
 #pragma once
-#include "ops/gradient.h"
+#include "ops/gradient/gradient.h"
 
 namespace visage::ops::max_pool2d_detail {
 

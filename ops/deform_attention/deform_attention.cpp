@@ -2,7 +2,7 @@
 
 #include "ops/deform_attention/deform_attention_kernels.h"
 #include "ops/dispatch.h"
-#include "ops/gradient_of.h"
+#include "ops/gradient/gradient_of.h"
 #include "tensor/cpu/features.h"
 
 #include <algorithm>

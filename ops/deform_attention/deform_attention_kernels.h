@@ -1,5 +1,5 @@
 #pragma once
-#include "ops/gradient.h"
+#include "ops/gradient/gradient.h"
 #include "tensor/view.h"
 
 namespace visage::ops {

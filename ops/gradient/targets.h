@@ -1,6 +1,6 @@
 #pragma once
 // What the backward functions of the ops share.
-#include "ops/gradient_of.h"
+#include "ops/gradient/gradient_of.h"
 
 namespace visage::ops {
 

@@ -1,7 +1,7 @@
 #include "ops/loss/mask_loss.h"
 
 #include "ops/dispatch.h"
-#include "ops/gradient_of.h"
+#include "ops/gradient/gradient_of.h"
 #include "ops/loss/loss_kernels.h"
 
 namespace visage::ops {

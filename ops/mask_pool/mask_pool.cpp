@@ -3,7 +3,7 @@
 #include "autograd/tape.h"
 #include "ops/attention/attention_mask.h"
 #include "ops/dispatch.h"
-#include "ops/gradient_of.h"
+#include "ops/gradient/gradient_of.h"
 #include "ops/mask_pool/mask_pool_kernels.h"
 #include "ops/resize/resize.h"
 #include "ops/shape/views.h"

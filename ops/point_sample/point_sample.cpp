@@ -1,7 +1,7 @@
 #include "ops/point_sample/point_sample.h"
 
 #include "ops/dispatch.h"
-#include "ops/gradient_of.h"
+#include "ops/gradient/gradient_of.h"
 #include "ops/point_sample/point_sample_kernels.h"
 #include "ops/shape/seen_as.h"
 

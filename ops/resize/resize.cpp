@@ -2,7 +2,7 @@
 
 #include "autograd/tape.h"
 #include "ops/dispatch.h"
-#include "ops/gradient_of.h"
+#include "ops/gradient/gradient_of.h"
 #include "ops/resize/resize_kernels.h"
 #include "ops/shape/seen_as.h"
 

@@ -65,9 +65,11 @@ void Program::signal(int number) const { kill(process_, number); }
 
 Ended Program::wait() {
   int status = 0;
-  waitpid(process_, &status, 0);
+  rusage usage{};
+  wait4(process_, &status, 0, &usage);
   process_ = -1;
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(out_), read_text(err_)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(out_), read_text(err_),
+          usage.ru_maxrss};
 }
 
 }  // namespace visage::test

@@ -9,6 +9,7 @@ namespace visage::test {
 struct Ended {
   int code = -1;  // exit code; 128 + signal when it was killed
   std::string out, err;
+  long peak_kilobytes = 0;  // largest resident memory
 };
 
 struct Start {

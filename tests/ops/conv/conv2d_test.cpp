@@ -69,12 +69,6 @@ INSTANTIATE_TEST_SUITE_P(Ops, Conv2dGolden,
                                          Shape{"conv1x1", 1, 1, 0}),
                          [](const auto& shape) { return std::string(shape.param.name); });
 
-TEST(MaxPool2dGolden, Forward) {
-  const test::GoldenFile golden("ops.safetensors");
-  const Tensor y = ops::max_pool2d(test::to_nhwc(golden.load("maxpool3x3s2p1/in/x")), {});
-  EXPECT_TRUE(golden.matches("maxpool3x3s2p1/out/y", test::to_nchw(y)));
-}
-
 TEST(Conv2d, AddsResidualInPlaceBeforeRelu) {
   const Tensor x = noise({2, 9, 7, 16}, "x"), w = noise({24, 3, 3, 16}, "w"), b = noise({24}, "b");
   const Tensor residual = noise({2, 9, 7, 24}, "r"), kept = noise({2, 9, 7, 24}, "r");

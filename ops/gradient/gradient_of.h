@@ -1,6 +1,6 @@
 #pragma once
 #include "autograd/tape.h"
-#include "ops/gradient.h"
+#include "ops/gradient/gradient.h"
 
 namespace visage::ops {
 
