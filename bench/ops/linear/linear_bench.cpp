@@ -13,8 +13,8 @@ namespace {
 struct Shape {
   std::int64_t rows, in, out;
 };
-constexpr Shape kShapes[] = {{8505, 256, 544}, {8505, 256, 1024}, {8505, 1024, 256},
-                             {6480, 256, 1536}, {100, 256, 2048}, {100, 2048, 256}};
+constexpr Shape kShapes[] = {{8505, 256, 544},  {8505, 256, 1024}, {8505, 1024, 256},
+                             {6480, 256, 1536}, {100, 256, 2048},  {100, 2048, 256}};
 
 void forward(benchmark::State& state, DType dtype) {
   if (dtype == DType::bf16 && !cpu::onednn::has_fast_bf16()) return state.SkipWithError("no bf16 instructions");
@@ -22,8 +22,7 @@ void forward(benchmark::State& state, DType dtype) {
   const Tensor x = cast(Tensor::zeros({s.rows, s.in}), dtype);
   const Tensor weight = Tensor::zeros({s.out, s.in}), bias = Tensor::zeros({s.out});
   const double flops = 2.0 * static_cast<double>(s.rows * s.in * s.out);
-  bench::run_compute_bound(state, flops,
-                           [&] { benchmark::DoNotOptimize(linear(x, weight, bias, {.dtype = dtype})); });
+  bench::run_compute_bound(state, flops, [&] { benchmark::DoNotOptimize(linear(x, weight, bias, {.dtype = dtype})); });
 }
 BENCHMARK_CAPTURE(forward, f32, DType::f32)->DenseRange(0, 5)->UseRealTime();
 BENCHMARK_CAPTURE(forward, bf16, DType::bf16)->DenseRange(0, 5)->UseRealTime();
