@@ -101,13 +101,16 @@ TrainingLossConfig with_points(int points) {
 
 std::string layer_name(std::size_t index) { return index == 0 ? "final" : "aux" + std::to_string(index - 1); }
 
+// A mask bit or one of the uncertain points may round the other way: the loss then moves by more than its own rounding.
+double loss_slack(const Tensor& loss) { return 1e-4 * (1 + std::abs(*loss.data<float>())); }
+
 void expect_losses(const GoldenFile& golden, const std::string& prefix, const TrainingLosses& losses) {
   for (const LossTerm& term : losses.terms) {
     if (prefix == "fixed/" && !golden.contains(prefix + "loss/" + term.name)) continue;
     const Tensor weighted = ops::mul_scalar(autograd::detach(term.value), static_cast<float>(term.weight));
-    EXPECT_TRUE(golden.matches(prefix + "loss/" + term.name, weighted, 1e-5)) << term.name;
+    EXPECT_TRUE(golden.matches(prefix + "loss/" + term.name, weighted, loss_slack(weighted))) << term.name;
   }
-  EXPECT_TRUE(golden.matches(prefix + "loss/total", autograd::detach(losses.total), 2e-4));
+  EXPECT_TRUE(golden.matches(prefix + "loss/total", autograd::detach(losses.total), loss_slack(losses.total)));
 }
 
 void expect_matches(const GoldenFile& golden, const std::string& prefix, const CriterionOutput& criterion) {
@@ -147,6 +150,28 @@ Tensor in_file_order(const nn::Entry& entry, const Tensor& value) {
   return entry.layout == nn::FileLayout::oihw ? ops::permute(value, {0, 3, 1, 2}) : value;
 }
 
+// Recorded elements against ours.
+struct Differences {
+  double rms = 0, largest = 0, recorded_rms = 0;
+  std::size_t count = 0, above_rounding = 0;
+};
+
+Differences differences(const test::GoldenTensor& want, const Tensor& got) {
+  const std::vector<double> recorded = test::values_of(want.values), all = test::values_of(got);
+  Differences d;
+  d.count = recorded.size();
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    const double difference = std::abs(all[i * static_cast<std::size_t>(want.step)] - recorded[i]);
+    d.rms += difference * difference;
+    d.recorded_rms += recorded[i] * recorded[i];
+    d.largest = std::max(d.largest, difference);
+    d.above_rounding += difference > 20 * want.f32_error + 3e-6;
+  }
+  d.rms = std::sqrt(d.rms / static_cast<double>(d.count));
+  d.recorded_rms = std::sqrt(d.recorded_rms / static_cast<double>(d.count));
+  return d;
+}
+
 class TrainingStepGolden : public testing::Test {
  protected:
   TrainingStepGolden() : model(ModelConfig{}) { nn::fill_test_weights(model.params(), test::golden_seed()); }
@@ -182,12 +207,10 @@ TEST_F(TrainingStepGolden, LossesGradientsAndUpdate) {
     gradients.push_back(gradient);
     const double norm = ops::global_norm(std::vector<Tensor>{gradient});
     const double want = test::values_of(golden.at("gradnorm/" + entry.name).values)[0];
-    // A mask bit or a sampled point that rounds the other way moves single gradients by more than rounding.
-    EXPECT_NEAR(norm, want, 5e-4 * want + 1e-6) << entry.name;
-    const test::GoldenTensor& recorded = golden.at("grad/" + entry.name);
-    const double scale = want / std::sqrt(static_cast<double>(gradient.numel()));
-    EXPECT_TRUE(golden.matches("grad/" + entry.name, in_file_order(entry, gradient), 0.01 * scale)) << entry.name;
-    EXPECT_GT(recorded.values.numel(), 0);
+    EXPECT_NEAR(norm, want, 2e-3 * want + 1e-6) << entry.name;
+    const Differences off = differences(golden.at("grad/" + entry.name), in_file_order(entry, gradient));
+    const double spread = want / std::sqrt(static_cast<double>(gradient.numel()));  // rms of the whole gradient
+    EXPECT_LE(off.rms, 0.01 * std::max({off.recorded_rms, spread, 1e-5})) << entry.name;
     const ParameterRule& rule = rules.at(entry.name);
     updates.push_back({entry.value, gradient, Tensor::zeros(entry.value.size()), Tensor::zeros(entry.value.size()),
                        rule.lr, rule.weight_decay});
@@ -198,12 +221,17 @@ TEST_F(TrainingStepGolden, LossesGradientsAndUpdate) {
   const double want = test::values_of(golden.at("grad_total_norm").values)[0];
   EXPECT_NEAR(norm, want, 1e-4 * want);
   ops::adamw_step(updates, {.step = 1, .gradient_scale = ops::clip_coefficient(norm, 0.01)});
+  // The first step is lr * sign(g) wherever g is large; where g is rounding noise, so is the sign.
+  std::size_t compared = 0, noisy = 0;
   for (const nn::Entry& entry : model.params().entries()) {
     if (entry.kind != nn::Kind::parameter) continue;
-    // The first step is lr * sign(g) wherever g is large; where it is rounding noise, so is the step.
-    EXPECT_TRUE(golden.matches("after/" + entry.name, in_file_order(entry, autograd::detach(entry.value)), 1.5e-5))
-        << entry.name;
+    const Differences off =
+        differences(golden.at("after/" + entry.name), in_file_order(entry, autograd::detach(entry.value)));
+    EXPECT_LE(off.largest, 2.1 * rules.at(entry.name).lr) << entry.name;
+    compared += off.count;
+    noisy += off.above_rounding;
   }
+  EXPECT_LE(noisy, compared / 100);
 }
 
 TEST_F(TrainingStepGolden, LabelsOnlyWhereTheInstanceIsAbsent) {
