@@ -2,6 +2,7 @@
 
 #include "cli/evaluation_report.h"
 #include "cli/interrupt.h"
+#include "cli/pipeline_options.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/error.h"
@@ -72,17 +73,6 @@ void check_video_ids(const EvalCommand& command, const VideoDataset& dataset, co
     check<InputError>(dataset.video_index.contains(id), "", file, ": has no video with id ", id);
 }
 
-pipeline::PipelineOptions pipeline_options(const EvalCommand& command, const Config& config) {
-  const InferenceConfig& inference = config.inference;
-  return {.plan = command.plan,
-          .precision = command.precision,
-          .shortest_edge = inference.shortest_edge,
-          .longest_edge = inference.longest_edge,
-          .window = inference.window,
-          .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
-          .tracking = config.tracking};
-}
-
 void score_model(const EvalCommand& command, const VideoDataset& dataset, Evaluator& evaluator) {
   const Config config = config::load_config(command.config, command.overrides);
   check_choice(command.weights);
@@ -100,11 +90,12 @@ void score_model(const EvalCommand& command, const VideoDataset& dataset, Evalua
   for (const annotation::Video& video : videos) total += video.length();
   Progress progress(total, command.verbosity);
   for (const annotation::Video& video : videos) {
-    const std::vector<Prediction> predictions = evaluation::predict_video(
-        *model, pipeline_options(command, config), video, image_folder(command), ids, [&](std::int64_t frames) {
-          check<Error>(!interrupt.requested(), "interrupted; nothing was written");
-          progress.update(done + frames);
-        });
+    const std::vector<Prediction> predictions =
+        evaluation::predict_video(*model, pipeline_options(config, command.plan, command.precision), video,
+                                  image_folder(command), ids, [&](std::int64_t frames) {
+                                    check<Error>(!interrupt.requested(), "interrupted; nothing was written");
+                                    progress.update(done + frames);
+                                  });
     done += video.length();
     evaluator.add(predictions);
     if (writer)

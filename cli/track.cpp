@@ -1,6 +1,7 @@
 #include "cli/track.h"
 
 #include "cli/interrupt.h"
+#include "cli/pipeline_options.h"
 #include "cli/run_record.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
@@ -35,17 +36,6 @@ void say_device(const std::string& name) {
     static_cast<void>(parse_device(name));  // says why
 }
 
-pipeline::PipelineOptions pipeline_options(const TrackCommand& command, const Config& config) {
-  const InferenceConfig& inference = config.inference;
-  return {.plan = command.plan,
-          .precision = command.precision,
-          .shortest_edge = inference.shortest_edge,
-          .longest_edge = inference.longest_edge,
-          .window = inference.window,
-          .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
-          .tracking = config.tracking};
-}
-
 // Calls fn(); an E gets the option that helps appended to its message.
 template <class E, class F>
 auto with_remedy(const char* remedy, F&& fn) {
@@ -71,7 +61,7 @@ class TrackRun {
         config_(config),
         source_(source),
         folder_(folder),
-        pipeline_(model, pipeline_options(command, config)),
+        pipeline_(model, pipeline_options(config, command.plan, command.precision)),
         writer_(folder, {.clip = source.info(),
                          .class_names = config.class_names,
                          .overlay = command.overlay,

@@ -1,0 +1,19 @@
+#pragma once
+#include "visage/config/config.h"
+#include "visage/pipeline/video_pipeline.h"
+
+namespace visage::cli {
+
+/// What the pipeline reads of a configuration, with the choices that are options of a command only.
+inline pipeline::PipelineOptions pipeline_options(const Config& config, pipeline::Plan plan, Precision precision) {
+  const InferenceConfig& inference = config.inference;
+  return {.plan = plan,
+          .precision = precision,
+          .shortest_edge = inference.shortest_edge,
+          .longest_edge = inference.longest_edge,
+          .window = inference.window,
+          .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
+          .tracking = config.tracking};
+}
+
+}  // namespace visage::cli
