@@ -86,7 +86,7 @@ std::vector<Source> make_sources(const Config& config) {
     options.size = {data.width, data.height};
     options.frames = data.video_frames;
     options.seed = static_cast<std::uint64_t>(config.train.seed);
-    options.mode = pseudo::Mode::swap;
+    options.mode = pseudo::Mode::track;  // exchanged paths are for evaluation: real clips have none
     options.least_objects = data.least_objects;
     options.most_objects = data.most_objects;
     source.dataset = std::make_shared<PseudoVideos>(options, data.videos);
