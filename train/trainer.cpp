@@ -6,8 +6,7 @@
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
 #include "ops/optim/learning_rate.h"
-#include "train/data/check.h"
-#include "train/data/pseudo_videos.h"
+#include "train/data/sources.h"
 
 #include <chrono>
 #include <cmath>
@@ -63,45 +62,11 @@ std::string describe(const Batch& batch) {
   return text;
 }
 
-AugmentOptions augmentation(const TrainDataConfig& data) {
-  AugmentOptions options;
-  options.short_edges.clear();
-  for (int edge = data.least_edge; edge <= data.most_edge; edge += 32) options.short_edges.push_back(edge);
-  options.longest_edge = 2 * data.most_edge;
-  options.crop_probability = data.crop_probability;
-  return options;
-}
-
 constexpr const char* kStepName = "optimizer.step";
 constexpr const char* kMeanName = "optimizer.exp_avg.";
 constexpr const char* kSquareName = "optimizer.exp_avg_sq.";
 
 }  // namespace
-
-std::vector<Source> make_sources(const Config& config) {
-  const TrainDataConfig& data = config.train.data;
-  Source source;
-  if (data.kind == DataKind::synthetic) {
-    pseudo::PseudoOptions options;
-    options.size = {data.width, data.height};
-    options.frames = data.video_frames;
-    options.seed = static_cast<std::uint64_t>(config.train.seed);
-    options.mode = pseudo::Mode::track;  // exchanged paths are for evaluation: real clips have none
-    options.least_objects = data.least_objects;
-    options.most_objects = data.most_objects;
-    source.dataset = std::make_shared<PseudoVideos>(options, data.videos);
-  } else {
-    check<UsageError>(!data.path.empty(), "train.data.path is empty; set it to a folder in YouTube-VIS layout");
-    source.dataset = open_training_data(data.path, {});
-  }
-  const auto classes = static_cast<int>(source.dataset->classes().size());
-  check<UsageError>(classes == config.model.detector.num_classes, "the data set has ", classes, " classes, the model ",
-                    config.model.detector.num_classes, "; set model.detector.num_classes = ", classes);
-  source.clips.frames = config.train.frames;
-  source.clips.range = data.range;
-  source.clips.augment = augmentation(data);
-  return {source};
-}
 
 Trainer::Trainer(const Config& config, Model& model)
     : config_(config), model_(model), parameters_(trained_parameters(model.params(), config.train)) {

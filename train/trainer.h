@@ -52,7 +52,4 @@ class Trainer {
   std::unique_ptr<Loader> loader_;  // made when the first step is known
 };
 
-/// The data of a configuration. throws UsageError or InputError.
-std::vector<Source> make_sources(const Config& config);
-
 }  // namespace visage::train

@@ -104,12 +104,6 @@ TEST(Trainer, LossFalls) {
   EXPECT_LT(last, 0.8 * first);
 }
 
-TEST(Trainer, RefusesDataOfOtherClasses) {
-  Config config = tiny();
-  config.model.detector.num_classes = 5;
-  EXPECT_THROW((void)train::make_sources(config), UsageError);
-}
-
 TEST(ParameterGroups, FollowTheOfficialRecipe) {
   const Config config = tiny();
   const auto model = fresh_model(config);
