@@ -48,6 +48,8 @@ void paste(const Sprite& sprite, double left, double top, uint8_t label, PseudoF
 
 }  // namespace
 
+const char* name_of(Mode mode) { return mode == Mode::swap ? "swap" : "track"; }
+
 void check_options(const PseudoOptions& options) {
   const auto [width, height] = options.size;
   check<UsageError>(width >= 32 && height >= 32 && width <= 8192 && height <= 8192,

@@ -16,6 +16,9 @@ enum class Mode {
   swap,   // at one frame the objects exchange their paths; appearance, class and id stay with the object
 };
 
+/// "track" or "swap".
+[[nodiscard]] const char* name_of(Mode mode);
+
 /// How paths are handed out at the swap.
 enum class SwapMode {
   derangement,  // no object keeps its path; the swap comes in the middle third of the video
@@ -51,6 +54,7 @@ class PseudoVideo {
               const BackgroundSource& backgrounds);
 
   [[nodiscard]] int64_t frames() const { return options_.frames; }
+  [[nodiscard]] media::Size size() const { return options_.size; }
   [[nodiscard]] const std::vector<Sprite>& objects() const { return sprites_; }
   /// First frame after the exchange; none in track mode.
   [[nodiscard]] std::optional<int64_t> swap_frame() const { return swap_frame_; }
