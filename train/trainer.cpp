@@ -124,9 +124,7 @@ StepReport Trainer::step() {
   if (!loader_)
     loader_ = std::make_unique<Loader>(
         make_sources(config_),
-        LoaderOptions{.batch = {.clips = recipe.clips, .seed = static_cast<std::uint64_t>(recipe.seed)},
-                      .first_step = step_,
-                      .workers = recipe.workers});
+        LoaderOptions{.batch = batch_options(recipe), .first_step = step_, .workers = recipe.workers});
   StepReport report{.step = step_};
   const double start = seconds_now();
   Batch batch = loader_->next();

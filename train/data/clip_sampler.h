@@ -2,6 +2,7 @@
 #include "train/data/augment.h"
 #include "train/data/copy_paste.h"
 #include "train/data/dataset.h"
+#include "visage/config/train_config.h"
 
 #include <cstdint>
 #include <memory>
@@ -11,8 +12,6 @@
 
 namespace visage::train {
 
-/// Whether a clip may hold one frame twice, which the official code allows.
-enum class Replacement { with, without };
 /// Whether the frames of a clip stand in the order of the video.
 enum class FrameOrder { sorted, shuffled };
 /// What to do when no object is visible in a clip.

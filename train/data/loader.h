@@ -15,10 +15,6 @@ struct Source {
   double ratio = 1;  // how often it is drawn, relative to the other sources
 };
 
-/// Whether all clips of a batch come from one source, as the official loader's batches do in practice, or each from its
-/// own draw.
-enum class Mixing { homogeneous, mixed };
-
 struct BatchOptions {
   int64_t clips = 16;  // a batch
   uint64_t seed = 1;

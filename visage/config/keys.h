@@ -94,24 +94,60 @@ void visit_train_keys(C& train, Visitor&& visit) {
   visit("train.checkpoint_every", train.checkpoint_every, IntegerRange{1, 100000000}, "Steps between checkpoints.");
   visit("train.keep_checkpoints", train.keep_checkpoints, IntegerRange{1, 1000}, "Newest checkpoints that are kept.");
   visit("train.workers", train.workers, IntegerRange{1, 256}, "Threads that prepare clips.");
-  auto& data = train.data;
+}
+
+template <class C, class Visitor>
+void visit_train_data_keys(C& data, Visitor&& visit) {
   visit("train.data.kind", data.kind,
-        Choice<DataKind>{{{DataKind::synthetic, "synthetic"}, {DataKind::ytvis, "ytvis"}}},
-        "\"synthetic\": moving textured shapes, drawn on the fly. \"ytvis\": a folder in YouTube-VIS layout.");
-  visit("train.data.path", data.path, Text{}, "Folder of a ytvis set: instances.json and JPEGImages.");
+        Choice<DataKind>{{{DataKind::synthetic, "synthetic"}, {DataKind::ytvis, "ytvis"}, {DataKind::coco, "coco"}}},
+        "\"synthetic\": moving textured shapes, drawn on the fly. \"ytvis\": videos in YouTube-VIS or OVIS format. "
+        "\"coco\": images with COCO instances, each varied into a clip.");
+  visit("train.data.path", data.path, Text{},
+        "Annotation file of a ytvis or coco set, or a folder with one; docs/data.md has the layouts.");
+  visit("train.data.images", data.images, Text{},
+        "Folder that its file names are relative to. Empty: it is found, in the layouts of the official sets.");
   visit("train.data.range", data.range, IntegerRange{1, 1000000},
         "Frames of a clip lie at most this far from its reference frame.");
+  visit("train.data.sampling", data.sampling,
+        Choice<Replacement>{{{Replacement::with, "with_replacement"}, {Replacement::without, "without_replacement"}}},
+        "Whether a clip may hold one frame of its video twice; the official code lets it.");
   visit("train.data.least_edge", data.least_edge, IntegerRange{32, 8192},
         "Pixels. The shorter side of a clip is drawn from least_edge, least_edge + 32, ... most_edge.");
   visit("train.data.most_edge", data.most_edge, IntegerRange{32, 8192}, "Pixels; see least_edge.");
+  visit("train.data.longest_edge", data.longest_edge, IntegerRange{32, 8192},
+        "Pixels. Clips are resized less where their longer side would exceed this.");
+  visit("train.data.flip_probability", data.flip_probability, NumberRange{0, 1},
+        "Share of the clips that are mirrored left to right; of the frames, where a clip is made of an image.");
   visit("train.data.crop_probability", data.crop_probability, NumberRange{0, 1},
-        "Share of the clips that are cropped.");
+        "Share of the clips that are cropped: the shorter side is scaled to 400, 500 or 600, then a window is taken.");
+  visit(
+      "train.data.crop_least", data.crop_least, IntegerRange{1, 8192},
+      "Pixels. The sides of the window are drawn from crop_least to crop_most, or are those of the frame if shorter.");
+  visit("train.data.crop_most", data.crop_most, IntegerRange{1, 8192}, "Pixels; see crop_least.");
+  visit("train.data.rotation", data.rotation, NumberRange{0, 180},
+        "Degrees. Clips made of images are turned by up to this, either way. Videos are not.");
+  visit("train.data.copy_paste", data.copy_paste, Boolean{},
+        "Whether clips made of images get the objects of a second image pasted in.");
   visit("train.data.width", data.width, IntegerRange{32, 8192}, "Pixels of a synthetic frame.");
   visit("train.data.height", data.height, IntegerRange{32, 8192}, "Pixels of a synthetic frame.");
   visit("train.data.videos", data.videos, IntegerRange{1, 100000000}, "Different synthetic videos.");
   visit("train.data.video_frames", data.video_frames, IntegerRange{3, 100000}, "Frames of a synthetic video.");
   visit("train.data.least_objects", data.least_objects, IntegerRange{1, 64}, "Objects of a synthetic video.");
   visit("train.data.most_objects", data.most_objects, IntegerRange{1, 64}, "Objects of a synthetic video.");
+
+  auto& joint = data.joint;
+  visit("train.data.joint.path", joint.path, Text{},
+        "A second data set, ytvis or coco, that is mixed into the first. Empty: none.");
+  visit("train.data.joint.images", joint.images, Text{}, "Folder of its images; empty: it is found.");
+  visit("train.data.joint.ratio", joint.ratio, NumberRange{1e-6, 1e6},
+        "Clips drawn from it for every clip of the first set.");
+  visit("train.data.joint.classes", joint.classes, Text{},
+        "How its classes become those of the first set; objects of other classes are left out. \"name\": equal names; "
+        "\"coco_to_ytvis_2019\", \"coco_to_ytvis_2021\", \"coco_to_ovis\": the official tables.");
+  visit("train.data.joint.mixing", joint.mixing,
+        Choice<Mixing>{{{Mixing::homogeneous, "homogeneous"}, {Mixing::mixed, "mixed"}}},
+        "\"homogeneous\": all clips of a step are of one set, as with the official loader. \"mixed\": each is drawn "
+        "for itself.");
 }
 
 /// Calls visit(path, field, rule, meaning) for every key, those of a section together and in the order of a file.
@@ -125,6 +161,7 @@ void visit_keys(C& config, Visitor&& visit) {
   visit_tracking_keys(config.tracking, visit);
   visit_inference_keys(config.inference, visit);
   visit_train_keys(config.train, visit);
+  visit_train_data_keys(config.train.data, visit);
 }
 
 }  // namespace visage::config

@@ -151,6 +151,17 @@ std::optional<Misfit> misfit_of(const Config& config) {
                                                 text(inference.longest_edge)};
   if (inference.top_k > std::int64_t{detector.num_queries} * detector.num_classes)
     return Misfit{"inference.top_k", "must be at most num_queries x num_classes; got " + text(inference.top_k)};
+  const TrainDataConfig& data = config.train.data;
+  const auto range = [&](const char* key, int least, int most) -> std::optional<Misfit> {
+    if (least <= most) return std::nullopt;
+    return Misfit{"train.data.most_" + std::string(key), "must be at least train.data.least_" + std::string(key) +
+                                                             " (" + text(least) + "); got " + text(most)};
+  };
+  if (const auto misfit = range("edge", data.least_edge, data.most_edge)) return misfit;
+  if (const auto misfit = range("objects", data.least_objects, data.most_objects)) return misfit;
+  if (data.crop_least > data.crop_most)
+    return Misfit{"train.data.crop_most", "must be at least train.data.crop_least (" + text(data.crop_least) +
+                                              "); got " + text(data.crop_most)};
   return std::nullopt;
 }
 

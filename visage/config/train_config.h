@@ -8,19 +8,42 @@ namespace visage {
 /// Where training clips come from.
 enum class DataKind {
   synthetic,  // drawn on the fly by the pseudo generator; no files
-  ytvis,      // a folder with instances.json (or annotations.json) and JPEGImages
+  ytvis,      // videos in YouTube-VIS or OVIS format
+  coco,       // images with COCO instances, each varied into a clip
+};
+
+/// Whether a clip may hold one frame twice, which the official code allows.
+enum class Replacement { with, without };
+
+/// Whether all clips of a batch come from one data set, as the official loader's batches do in practice, or each from
+/// its own draw.
+enum class Mixing { homogeneous, mixed };
+
+/// A second data set, mixed into the first.
+struct JointDataConfig {
+  std::string path, images;      // as in TrainDataConfig; an empty path means there is none
+  double ratio = 0.75;           // clips drawn from it for every clip of the first
+  std::string classes = "name";  // how its classes become those of the first: train/data/category_map.h
+  Mixing mixing = Mixing::homogeneous;
 };
 
 struct TrainDataConfig {
   DataKind kind = DataKind::synthetic;
-  std::string path;      // of a ytvis folder
-  int range = 10;        // frames of a clip lie at most this far from its reference frame
+  std::string path, images;  // annotation file or folder, and the folder of its images; docs/data.md has the layouts
+  int range = 10;            // frames of a clip lie at most this far from its reference frame
+  Replacement sampling = Replacement::with;
   int least_edge = 320;  // pixels; the shorter side of a clip is drawn from least_edge, +32, ... most_edge
   int most_edge = 640;
+  int longest_edge = 768;
+  double flip_probability = 0.5;
   double crop_probability = 0.5;
+  int crop_least = 384, crop_most = 600;  // pixels, of the window's sides
+  double rotation = 15;                   // degrees to either side, images only
+  bool copy_paste = false;                // images only
   int width = 320, height = 192;          // of synthetic frames
   int videos = 10000, video_frames = 24;  // of the synthetic set
   int least_objects = 2, most_objects = 4;
+  JointDataConfig joint;
 };
 
 /// How a model is trained; the defaults are the official recipe for YouTube-VIS 2019 with ResNet-50.

@@ -85,6 +85,15 @@ struct Choice {
   }
 };
 
+struct Boolean {
+  std::string allowed() const { return "true or false"; }
+  std::optional<bool> parse(const Value& value) const {
+    const auto* boolean = std::get_if<bool>(&value);
+    return boolean ? std::optional(*boolean) : std::nullopt;
+  }
+  Value value(bool field) const { return field; }
+};
+
 struct Text {
   std::string allowed() const { return "a string"; }
   std::optional<std::string> parse(const Value& value) const {
