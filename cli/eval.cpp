@@ -10,7 +10,7 @@
 #include "tensor/log.h"
 #include "visage/annotation/results.h"
 #include "visage/config/config.h"
-#include "visage/evaluation/predict_video.h"
+#include "visage/evaluation/track_video.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -85,17 +85,19 @@ void score_model(const EvalCommand& command, const VideoDataset& dataset, Evalua
   std::vector<std::string> notes;
   const std::unique_ptr<Model> model = load_model(config.model, command.weights, notes);
   for (const std::string& note : notes) log::info(note);
+  const pipeline::PipelineOptions options = pipeline_options(config, command.plan, command.precision);
+  const std::unique_ptr<Detector> detector = pipeline::make_detector(*model, command.plan, command.precision);
   const Interrupt interrupt;
   std::int64_t total = 0, done = 0;
   for (const annotation::Video& video : videos) total += video.length();
   Progress progress(total, command.verbosity);
   for (const annotation::Video& video : videos) {
-    const std::vector<Prediction> predictions =
-        evaluation::predict_video(*model, pipeline_options(config, command.plan, command.precision), video,
-                                  image_folder(command), ids, [&](std::int64_t frames) {
-                                    check<Error>(!interrupt.requested(), "interrupted; nothing was written");
-                                    progress.update(done + frames);
-                                  });
+    const std::vector<pipeline::TrackAssembler> tracks = evaluation::track_video(
+        *detector, options, {&config.tracking, 1}, video, image_folder(command), [&](std::int64_t frames) {
+          check<Error>(!interrupt.requested(), "interrupted; nothing was written");
+          progress.update(done + frames);
+        });
+    const std::vector<Prediction> predictions = evaluation::predictions_of(tracks.front(), video, ids);
     done += video.length();
     evaluator.add(predictions);
     if (writer)

@@ -69,7 +69,7 @@ class TrackRun {
                          .embeddings = command.embeddings,
                          .video_id = command.video_id}),
         progress_(source.info().frames, command.verbosity) {
-    pipeline_.observe_detections([this](const Detection& batch, std::int64_t item) { writer_.observe(batch, item); });
+    pipeline_.observe_queries([this](const pipeline::QueryFrame& queries) { writer_.observe(queries); });
   }
 
   TrackSummary run(const Interrupt& interrupt) {

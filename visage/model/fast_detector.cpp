@@ -49,7 +49,7 @@ class FastDetector final : public Detector {
     const StageTimer timer("appearance");
     const AppearanceOutput appearance = pool(pixels, queries);
     if (trace) trace->appearance = appearance;
-    return {queries.class_logits, queries.mask_logits, appearance.object, appearance.appearance};
+    return {queries.class_logits, queries.mask_logits, appearance.object, appearance.appearance, queries.embeddings};
   }
 
  private:

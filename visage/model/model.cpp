@@ -47,7 +47,7 @@ class PlainDetector final : public Detector {
     const HeadOutput& last = t.decoder.heads.back();
     const std::vector<Tensor> masks(model_.appearance().projections().size(), last.mask_logits);
     t.appearance = model_.appearance()(t.decoder.embeddings, t.backbone, masks);
-    return {last.class_logits, last.mask_logits, t.appearance.object, t.appearance.appearance};
+    return {last.class_logits, last.mask_logits, t.appearance.object, t.appearance.appearance, t.decoder.embeddings};
   }
 
  private:

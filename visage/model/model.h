@@ -42,6 +42,7 @@ struct Detection {
   Tensor mask_logits;   // [N, Q, H/4, W/4]
   Tensor object;        // [N, Q, C]
   Tensor appearance;    // [N, Q, C]
+  Tensor decoder;       // [N, Q, C] the queries as they leave the decoder, from which both embeddings are made
 };
 
 /// Intermediate results of one detection, for tests and study. A plan fills what it computes.

@@ -24,34 +24,38 @@ std::string text_of(const ops::ImageSize& size) {
 
 struct EmbeddingDump::Part {
   const char* name;
-  Tensor Detection::*field;
+  const Tensor& (*tensor)(const QueryFrame& frame);
   DType dtype;
   Dims frame_size;
   files::FilePtr file;
 };
 
 EmbeddingDump::EmbeddingDump(std::string path) : path_(std::move(path)) {
-  const auto part = [this](const char* name, Tensor Detection::*field, DType dtype) {
-    parts_.push_back({name, field, dtype, {}, open_beside(path_)});
+  const auto part = [this](const char* name, const Tensor& (*tensor)(const QueryFrame&), DType dtype) {
+    parts_.push_back({name, tensor, dtype, {}, open_beside(path_)});
   };
-  part("logits", &Detection::class_logits, DType::f32);
-  part("object", &Detection::object, DType::f32);
-  part("appearance", &Detection::appearance, DType::f32);
-  part("mask_logits", &Detection::mask_logits, DType::f16);
+  using Frame = const QueryFrame&;
+  part(
+      "logits", [](Frame frame) -> const Tensor& { return frame.queries.logits; }, DType::f32);
+  part(
+      "object", [](Frame frame) -> const Tensor& { return frame.queries.object; }, DType::f32);
+  part(
+      "appearance", [](Frame frame) -> const Tensor& { return frame.queries.appearance; }, DType::f32);
+  part(
+      "mask_logits", [](Frame frame) -> const Tensor& { return frame.mask_logits; }, DType::f16);
 }
 
 EmbeddingDump::~EmbeddingDump() = default;
 
-void EmbeddingDump::add(const Detection& batch, std::int64_t item) {
+void EmbeddingDump::add(const QueryFrame& frame) {
   std::vector<Half> halves;
   for (Part& part : parts_) {
-    const Tensor& values = batch.*part.field;
+    const Tensor& values = part.tensor(frame);
     check<DTypeError>(values.dtype() == DType::f32 && values.is_contiguous(), "EmbeddingDump: ", part.name,
                       " must be contiguous f32");
-    if (frames_ == 0)
-      for (int i = 1; i < values.rank(); ++i) part.frame_size.append(values.size(i));
-    const auto count = static_cast<std::size_t>(values.numel() / values.size(0));
-    const float* from = values.data<float>() + item * static_cast<std::int64_t>(count);
+    if (frames_ == 0) part.frame_size = values.size();
+    const auto count = static_cast<std::size_t>(values.numel());
+    const float* from = values.data<float>();
     const void* bytes = from;
     if (part.dtype == DType::f16) {
       halves.resize(count);

@@ -1,6 +1,5 @@
 #pragma once
-#include "ops/mask_output/mask_output.h"
-#include "visage/model/model.h"
+#include "visage/pipeline/query_frame.h"
 
 #include <cstdint>
 #include <string>
@@ -21,8 +20,8 @@ class EmbeddingDump {
   EmbeddingDump(const EmbeddingDump&) = delete;
   EmbeddingDump& operator=(const EmbeddingDump&) = delete;
 
-  /// Frame `item` of a detected batch; frames come in order. throws InputError when the disk is full.
-  void add(const Detection& batch, std::int64_t item);
+  /// The next frame. throws InputError when the disk is full.
+  void add(const QueryFrame& frame);
   /// Writes the file, which appears under its name when it is complete. throws InputError.
   void close(const std::string& video, const std::vector<std::string>& frame_names, const ops::MaskSizes& sizes);
 

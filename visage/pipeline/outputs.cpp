@@ -188,8 +188,8 @@ OutputWriter::OutputWriter(const OutputFolder& folder, OutputOptions options)
 
 OutputWriter::~OutputWriter() = default;
 
-void OutputWriter::observe(const Detection& batch, std::int64_t item) {
-  if (embeddings_) embeddings_->add(batch, item);
+void OutputWriter::observe(const QueryFrame& queries) {
+  if (embeddings_) embeddings_->add(queries);
 }
 
 void OutputWriter::add(const TrackedFrame& tracked) {

@@ -80,7 +80,7 @@ class OutputWriter {
   OutputWriter& operator=(const OutputWriter&) = delete;
 
   /// What the detector said about a frame, before it is tracked: the observer of the pipeline, needed for embeddings.
-  void observe(const Detection& batch, std::int64_t item);
+  void observe(const QueryFrame& queries);
   void add(const TrackedFrame& tracked);
   /// Writes the result of the video and gives all files their names, those that cost most first: results.json,
   /// tracks.jsonl, id maps, overlay, embeddings. Without results.json nothing else appears; after it, one that fails

@@ -1,9 +1,9 @@
 #pragma once
-#include "ops/mask_output/mask_output.h"
-#include "visage/model/model.h"
 #include "visage/pipeline/mask_spool.h"
+#include "visage/pipeline/query_frame.h"
 #include "visage/pipeline/score_mode.h"
 #include "visage/pipeline/video_scores.h"
+#include "visage/tracking/config.h"
 #include "visage/tracking/tracker.h"
 
 #include <functional>
@@ -41,14 +41,16 @@ struct VideoTrack {
   std::function<std::string(std::int64_t frame)> mask;
 };
 
-/// Turns the detections of consecutive frames into tracks: assignment, scores, masks at the output size. What it keeps
-/// in memory does not grow with the video.
+/// Turns the queries of consecutive frames into tracks: assignment, scores, masks at the output size. What it keeps in
+/// memory does not grow with the video.
 class TrackAssembler {
  public:
   TrackAssembler(const AssemblyOptions& options, std::unique_ptr<tracking::Tracker> tracker);
+  /// With the tracker of VISAGE. throws UsageError for impossible options.
+  TrackAssembler(const AssemblyOptions& options, const TrackingConfig& tracking);
 
-  /// Frame `item` of a detected batch.
-  FrameResult add(const Detection& detection, std::int64_t item, const ops::MaskSizes& sizes);
+  /// The next frame.
+  FrameResult add(const QueryFrame& frame);
   /// The result over all frames so far, best first: with ScoreMode::video by class probability, as in the official
   /// code, with ScoreMode::online by the mean score of the frames that list the track.
   void for_each_track(const std::function<void(const VideoTrack&)>& visit) const;
@@ -64,9 +66,11 @@ class TrackAssembler {
     double score_sum = 0;
     int frames = 0, label = 0;
   };
-  void start(const Detection& detection);
+  void start(const Tensor& logits);
   /// The tracks of the current frame that reach min_score and have a mask, best first, each once.
-  std::vector<ScoredTrack> list_tracks(const std::vector<ops::QueryMask>& masks) const;
+  std::vector<ScoredTrack> list_tracks(const QueryFrame& frame) const;
+  /// Run-length strings of the current frame by track: what belongs to the result of the video.
+  std::vector<std::string> kept_masks(const QueryFrame& frame, const std::vector<ScoredTrack>& listed) const;
   int top_k() const { return options_.top_k > 0 ? options_.top_k : classes_; }
 
   AssemblyOptions options_;

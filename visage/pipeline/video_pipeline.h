@@ -1,16 +1,12 @@
 #pragma once
-#include "visage/media/frame_source.h"
-#include "visage/model/model.h"
+#include "visage/pipeline/frame_detector.h"
 #include "visage/pipeline/track_assembler.h"
 #include "visage/tracking/config.h"
 
-#include <functional>
 #include <memory>
 #include <vector>
 
 namespace visage::pipeline {
-
-enum class Plan { fast, plain };
 
 struct PipelineOptions {
   Plan plan = Plan::fast;
@@ -20,6 +16,8 @@ struct PipelineOptions {
   int window = 1;  // frames detected together: more throughput on wide machines, more latency and memory
   AssemblyOptions assembly;
   TrackingConfig tracking;
+
+  DetectionOptions detection() const { return {shortest_edge, longest_edge, window}; }
 };
 
 /// A frame and what was found in it.
@@ -28,8 +26,8 @@ struct TrackedFrame {
   FrameResult result;
 };
 
-/// Sees the detections of a frame before they are tracked (for caches of embeddings).
-using DetectionObserver = std::function<void(const Detection& batch, std::int64_t item)>;
+/// Sees the queries of a frame before they are tracked (for caches of embeddings).
+using QueryObserver = std::function<void(const QueryFrame& queries)>;
 
 /// A video, frame by frame: resize, detect, track. All frames have one size.
 ///
@@ -52,18 +50,18 @@ class VideoPipeline {
   void for_each_track(const std::function<void(const VideoTrack&)>& visit) const { assembler_.for_each_track(visit); }
 
   /// Sizes of the network input, of the frame in it, and of the masks; zeros before the first frame.
-  ops::MaskSizes mask_sizes() const;
+  ops::MaskSizes mask_sizes() const { return frames_.mask_sizes(); }
 
-  void observe_detections(DetectionObserver observer) { observer_ = std::move(observer); }
+  void observe_queries(QueryObserver observer) { observer_ = std::move(observer); }
   std::int64_t frames() const { return assembler_.frames(); }
 
  private:
-  PipelineOptions options_;
+  TrackedFrame track(media::Frame frame, const QueryFrame& queries);
+
   std::unique_ptr<Detector> detector_;
+  FrameDetector frames_;
   TrackAssembler assembler_;
-  std::vector<media::Frame> waiting_;
-  media::Size size_;
-  DetectionObserver observer_;
+  QueryObserver observer_;
 };
 
 }  // namespace visage::pipeline

@@ -166,29 +166,27 @@ TEST(OutputWriter, TakesAnyRateOfAFile) {
     EXPECT_NO_THROW(OutputWriter(place, {.clip = {.size = {4, 2}, .fps = fps}})) << fps;
 }
 
-Detection detection(int first) {
-  Detection result;
+QueryFrame queries(int first) {
+  QueryFrame frame;
   int value = first;
   const auto fill = [&](Tensor& tensor, const Dims& size) {
     tensor = Tensor::empty(size, DType::f32);
     for (std::int64_t i = 0; i < tensor.numel(); ++i) tensor.data<float>()[i] = static_cast<float>(value++);
   };
-  fill(result.class_logits, {2, 3, 4});
-  fill(result.object, {2, 3, 5});
-  fill(result.appearance, {2, 3, 6});
-  fill(result.mask_logits, {2, 3, 2, 2});
-  return result;
+  fill(frame.queries.logits, {3, 4});
+  fill(frame.queries.object, {3, 5});
+  fill(frame.queries.appearance, {3, 6});
+  fill(frame.mask_logits, {3, 2, 2});
+  return frame;
 }
 
 TEST(EmbeddingDump, StacksTheFramesInOrder) {
   const test::TemporaryFolder folder;
   const std::string path = folder / "dump.safetensors";
-  const Detection first = detection(0), second = detection(1000);
+  const QueryFrame frames[] = {queries(0), queries(100), queries(1000)};
   {
     EmbeddingDump dump(path);
-    dump.add(first, 0);
-    dump.add(first, 1);
-    dump.add(second, 1);
+    for (const QueryFrame& one : frames) dump.add(one);
     EXPECT_EQ(fs::is_empty(folder.path()), true) << "data lies in unnamed files until close()";
     dump.close("clip \"x\"", {"a", "b", "c"}, {.padded = {32, 64}, .image = {30, 60}, .output = {300, 600}});
   }
@@ -196,13 +194,13 @@ TEST(EmbeddingDump, StacksTheFramesInOrder) {
   EXPECT_EQ(read.metadata.at("video"), "clip \"x\"");
   EXPECT_EQ(read.metadata.at("frame_names"), "[\"a\",\"b\",\"c\"]");
   EXPECT_EQ(read.metadata.at("image_size"), "30x60");
-  const auto expect_rows = [&](const char* name, const Tensor Detection::*field, std::int64_t row) {
+  const auto expect_rows = [&](const char* name, auto tensor_of) {
     const Tensor* tensor = read.find(name);
     ASSERT_NE(tensor, nullptr);
+    const std::int64_t row = tensor_of(frames[0]).numel();
     EXPECT_EQ(tensor->numel(), 3 * row);
-    const Tensor* sources[] = {&(first.*field), &(first.*field), &(second.*field)};
     for (int t = 0; t < 3; ++t) {
-      const float* want = sources[t]->data<float>() + (t == 0 ? 0 : row);
+      const float* want = tensor_of(frames[t]).template data<float>();
       for (std::int64_t i = 0; i < row; ++i) {
         const float got = tensor->dtype() == DType::f16 ? static_cast<float>(tensor->data<Half>()[t * row + i])
                                                         : tensor->data<float>()[t * row + i];
@@ -210,17 +208,17 @@ TEST(EmbeddingDump, StacksTheFramesInOrder) {
       }
     }
   };
-  expect_rows("logits", &Detection::class_logits, 12);
-  expect_rows("object", &Detection::object, 15);
-  expect_rows("appearance", &Detection::appearance, 18);
-  expect_rows("mask_logits", &Detection::mask_logits, 12);
+  expect_rows("logits", [](const QueryFrame& one) { return one.queries.logits; });
+  expect_rows("object", [](const QueryFrame& one) { return one.queries.object; });
+  expect_rows("appearance", [](const QueryFrame& one) { return one.queries.appearance; });
+  expect_rows("mask_logits", [](const QueryFrame& one) { return one.mask_logits; });
 }
 
 TEST(EmbeddingDump, LeavesNothingWithoutClose) {
   const test::TemporaryFolder folder;
   {
     EmbeddingDump dump(folder / "dump.safetensors");
-    dump.add(detection(0), 0);
+    dump.add(queries(0));
   }
   EXPECT_TRUE(fs::is_empty(folder.path()));
   EXPECT_THROW(EmbeddingDump("/nowhere/dump.safetensors"), InputError);

@@ -64,9 +64,9 @@ class VideoGolden : public testing::TestWithParam<Case> {
         {}, std::make_unique<tracking::VisageTracker>(TrackingConfig{.weighting = MemoryWeighting::release}));
     Outcome out;
     for (std::int64_t t = 0; t < images.size(0); ++t) {
-      (void)assembler.add(
+      (void)assembler.add(pipeline::query_frame(
           detection, t,
-          {.padded = {images.size(1), images.size(2)}, .image = {image.height, image.width}, .output = output_size()});
+          {.padded = {images.size(1), images.size(2)}, .image = {image.height, image.width}, .output = output_size()}));
       out.assignments.push_back(assembler.assignment());
     }
     out.mean_logits = assembler.scores().mean_logits();

@@ -1,4 +1,4 @@
-#include "visage/evaluation/predict_video.h"
+#include "visage/evaluation/track_video.h"
 
 #include "tensor/error.h"
 #include "visage/media/image_file.h"
@@ -46,23 +46,41 @@ void check_images(std::span<const annotation::Video> videos, const std::string& 
   }
 }
 
-std::vector<annotation::Prediction> predict_video(const Model& model, const pipeline::PipelineOptions& options,
-                                                  const annotation::Video& video, const std::string& image_root,
-                                                  std::span<const std::int64_t> category_ids,
-                                                  const std::function<void(std::int64_t frames)>& after_frame) {
-  pipeline::VideoPipeline pipeline(model, options);
+void for_each_frame(const annotation::Video& video, const std::string& image_root,
+                    const std::function<void(media::Frame frame)>& take,
+                    const std::function<void(std::int64_t frames)>& after_frame) {
   for (std::int64_t index = 0; index < video.length(); ++index) {
-    static_cast<void>(pipeline.feed(read_frame(video, image_root, index)));
+    take(read_frame(video, image_root, index));
     if (after_frame) after_frame(index + 1);
   }
-  static_cast<void>(pipeline.flush());
+}
+
+std::vector<pipeline::TrackAssembler> track_video(Detector& detector, const pipeline::PipelineOptions& options,
+                                                  std::span<const TrackingConfig> settings,
+                                                  const annotation::Video& video, const std::string& image_root,
+                                                  const std::function<void(std::int64_t frames)>& after_frame) {
+  pipeline::FrameDetector frames(detector, options.detection());
+  std::vector<pipeline::TrackAssembler> tracks;
+  for (const TrackingConfig& setting : settings) tracks.emplace_back(options.assembly, setting);
+  const pipeline::FrameVisitor track = [&](const media::Frame&, const pipeline::QueryFrame& queries) {
+    for (pipeline::TrackAssembler& assembler : tracks) static_cast<void>(assembler.add(queries));
+  };
+  for_each_frame(
+      video, image_root, [&](media::Frame frame) { frames.feed(std::move(frame), track); }, after_frame);
+  frames.flush(track);
+  return tracks;
+}
+
+std::vector<annotation::Prediction> predictions_of(const pipeline::TrackAssembler& tracks,
+                                                   const annotation::Video& video,
+                                                   std::span<const std::int64_t> category_ids) {
   std::vector<annotation::Prediction> predictions;
-  pipeline.for_each_track([&](const pipeline::VideoTrack& track) {
+  tracks.for_each_track([&](const pipeline::VideoTrack& track) {
     annotation::Prediction prediction{.video_id = video.id,
                                       .score = track.scored.score,
                                       .category_id = category_ids[static_cast<size_t>(track.scored.label)],
                                       .masks = {}};
-    for (std::int64_t frame = 0; frame < pipeline.frames(); ++frame) {
+    for (std::int64_t frame = 0; frame < tracks.frames(); ++frame) {
       const std::string counts = track.mask(frame);
       prediction.masks.push_back(counts.empty()
                                      ? std::nullopt

@@ -1,0 +1,42 @@
+#pragma once
+#include "visage/annotation/results.h"
+#include "visage/annotation/ytvis.h"
+#include "visage/pipeline/video_pipeline.h"
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace visage::evaluation {
+
+/// Category ids by class index: the ids in ascending order, as the official loaders number them. Throws InputError
+/// unless there are `classes` of them; `name` stands for the data set in the message.
+[[nodiscard]] std::vector<std::int64_t> category_ids(const annotation::VideoDataset& dataset, const std::string& name,
+                                                     int classes);
+
+/// Throws InputError naming the first image of the videos that is missing, before any is tracked.
+void check_images(std::span<const annotation::Video> videos, const std::string& image_root);
+
+/// Reads the annotated frames of a video, in order. `after_frame` is called with the frames read so far, after each was
+/// taken, and ends the video early by throwing. Throws InputError for an image that cannot be read or has another size
+/// than the data set says.
+void for_each_frame(const annotation::Video& video, const std::string& image_root,
+                    const std::function<void(media::Frame frame)>& take,
+                    const std::function<void(std::int64_t frames)>& after_frame = {});
+
+/// Tracks one video with each of the settings, which share one pass of the detector; the tracks of every setting, in
+/// their order. One detector serves all videos of a data set. Throws as for_each_frame, and UsageError for impossible
+/// options.
+[[nodiscard]] std::vector<pipeline::TrackAssembler> track_video(
+    Detector& detector, const pipeline::PipelineOptions& options, std::span<const TrackingConfig> settings,
+    const annotation::Video& video, const std::string& image_root,
+    const std::function<void(std::int64_t frames)>& after_frame = {});
+
+/// What was tracked as the rows that `visage track` writes to results.json.
+[[nodiscard]] std::vector<annotation::Prediction> predictions_of(const pipeline::TrackAssembler& tracks,
+                                                                 const annotation::Video& video,
+                                                                 std::span<const std::int64_t> category_ids);
+
+}  // namespace visage::evaluation

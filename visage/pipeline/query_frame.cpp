@@ -1,0 +1,47 @@
+#include "visage/pipeline/query_frame.h"
+
+#include "ops/shape/views.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/stage_timer.h"
+#include "visage/annotation/rle.h"
+
+namespace visage::pipeline {
+namespace {
+
+Tensor item_of(const Tensor& batch, std::int64_t item) {
+  const Tensor one = ops::narrow(batch, 0, item, 1);
+  Dims size;
+  for (int i = 1; i < batch.rank(); ++i) size.append(batch.size(i));
+  return ops::reshape(one, size);
+}
+
+std::vector<std::string> encode(const std::vector<ops::QueryMask>& masks, const ops::ImageSize& size) {
+  std::vector<std::string> encoded(masks.size());
+  cpu::parallel_for(static_cast<std::int64_t>(encoded.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t query = begin; query < end; ++query) {
+      if (masks[query].bits.empty()) continue;
+      const annotation::Rle rle = annotation::encode_columns(masks[query].bits.data(), size.height, size.width);
+      if (rle.counts.size() > 1) encoded[query] = annotation::to_string(rle);
+    }
+  });
+  return encoded;
+}
+
+}  // namespace
+
+QueryFrame query_frame(const Detection& batch, std::int64_t item, const ops::MaskSizes& sizes) {
+  QueryFrame frame{
+      .queries = {item_of(batch.class_logits, item), item_of(batch.object, item), item_of(batch.appearance, item)},
+      .decoder = item_of(batch.decoder, item),
+      .mask_logits = item_of(batch.mask_logits, item),
+      .size = sizes.output};
+  {
+    const StageTimer timer("masks");
+    frame.masks = ops::mask_output(frame.mask_logits, sizes);
+  }
+  const StageTimer timer("run lengths");
+  frame.run_lengths = encode(frame.masks, sizes.output);
+  return frame;
+}
+
+}  // namespace visage::pipeline
