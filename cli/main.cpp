@@ -78,6 +78,7 @@ class Program {
   TrackCommand track_command_;
   DemoCommand demo_command_;
   PseudoCommand pseudo_command_;
+  std::vector<const CLI::Option*> decided_by_manifest_;
   EvalCommand eval_command_;
   TrainCommand train_command_;
   InspectOptions inspect_options_;
@@ -250,35 +251,76 @@ void Program::define_demo() {
 }
 
 void Program::define_pseudo() {
+  using pseudo::Mode;
   PseudoCommand& c = pseudo_command_;
   CLI::App* const app = pseudo_ = add_command(
       "pseudo", "Make synthetic videos with exact masks",
-      "Writes DIR/SPLIT/JPEGImages, DIR/SPLIT/instances.json (YouTube-VIS format) and a clip of every video.");
+      "Writes DIR/SPLIT/JPEGImages, DIR/SPLIT/instances.json (YouTube-VIS format), manifest.json and a clip of every "
+      "video.\nExamples:\n"
+      "  visage pseudo --output data --mode both --videos 100\n"
+      "  visage pseudo --output data --coco coco/annotations/instances_train2017.json --backgrounds BG-20k/train "
+      "--format jpg --clips none\n"
+      "  visage pseudo --output again --manifest data/swap/manifest.json");
   app->add_option("--output,-o", c.output, "Folder for the data set")->required()->type_name("DIR")->group("Output");
   add_existing(app);
   app->add_option("--split", c.split, "Folder in it (default: the mode)")->type_name("NAME")->group("Output");
-  add_choice(app, "--clips", c.clips, {{"mp4", Clips::mp4}, {"none", Clips::none}}, "Also write each video as a clip")
-      ->group("Output");
-  app->add_option_function<double>(
-         "--fps", [&c](double fps) { c.fps = checked_fps(fps); }, "Of the clips (default 12)")
-      ->type_name("RATE")
-      ->group("Output");
-  app->add_option("--videos", c.videos, "Number of videos")->capture_default_str()->type_name("N");
-  app->add_option("--frames", c.options.frames, "Frames a video")->capture_default_str()->type_name("N");
-  app->add_option_function<std::string>(
-         "--size", [&c](const std::string& text) { c.options.size = parse_size(text); }, "Frame size (default 640x360)")
-      ->type_name("WxH");
-  app->add_option("--seed", c.options.seed, "Another seed, other videos")->capture_default_str()->type_name("N");
-  add_choice(app, "--mode", c.options.mode, {{"track", pseudo::Mode::track}, {"swap", pseudo::Mode::swap}},
-             "Objects keep their paths, or exchange them once (default swap)");
-  add_choice(app, "--swap-mode", c.options.swap_mode,
-             {{"derangement", pseudo::SwapMode::derangement}, {"upstream", pseudo::SwapMode::upstream}},
-             "Every object gets another path, or any permutation as in the official generator");
-  app->add_option("--least-objects", c.options.least_objects, "Objects a video")->capture_default_str()->type_name("N");
-  app->add_option("--most-objects", c.options.most_objects, "Objects a video")->capture_default_str()->type_name("N");
-  app->add_option("--curve-frames", c.options.curve_frames, "Frames of one curve; fewer are faster")
-      ->capture_default_str()
-      ->type_name("N");
+  app->add_option("--manifest", c.manifest, "Make the set of this manifest.json again, byte by byte")
+      ->type_name("FILE")
+      ->group("Sources");
+  app->add_option("--coco", c.coco, "COCO instances whose objects are cut out (default: procedural shapes)")
+      ->type_name("FILE")
+      ->group("Sources");
+  app->add_option("--images", c.images, "Folder of the COCO images (default: found)")
+      ->type_name("DIR")
+      ->group("Sources");
+  app->add_option("--backgrounds", c.backgrounds, "Folder of background images, e.g. BG-20k (default: procedural)")
+      ->type_name("DIR")
+      ->group("Sources");
+  decided_by_manifest_ = {
+      add_choice(app, "--format", c.format, {{"png", pseudo::FrameFormat::png}, {"jpg", pseudo::FrameFormat::jpg}},
+                 "Of the frames (default png)")
+          ->group("Output"),
+      add_choice(app, "--clips", c.clips, {{"mp4", Clips::mp4}, {"none", Clips::none}},
+                 "Also write each video as a clip")
+          ->group("Output"),
+      app->add_option_function<double>(
+             "--fps", [&c](double fps) { c.fps = checked_fps(fps); }, "Of the clips (default 12)")
+          ->type_name("RATE")
+          ->group("Output"),
+      add_choice<std::string>(
+          app, "--classes", c.classes,
+          {{"ytvis_2019", "ytvis_2019"}, {"ytvis_2021", "ytvis_2021"}, {"ovis", "ovis"}, {"coco", "coco"}},
+          "Data set whose classes the COCO objects get (default ytvis_2019)")
+          ->group("Sources"),
+      app->add_option("--videos", c.videos, "Number of videos")->capture_default_str()->type_name("N"),
+      app->add_option("--frames", c.options.frames, "Frames a video")->capture_default_str()->type_name("N"),
+      app->add_option_function<std::string>(
+             "--size",
+             [&c](const std::string& text) {
+               if (text == "upstream")
+                 c.options.frame_size = pseudo::FrameSize::upstream;
+               else
+                 c.options.size = parse_size(text);
+             },
+             "Frame size (default 640x360); upstream: drawn for every video as in the official generator")
+          ->type_name("WxH"),
+      app->add_option("--seed", c.options.seed, "Another seed, other videos")->capture_default_str()->type_name("N"),
+      add_choice<std::vector<Mode>>(
+          app, "--mode", c.modes,
+          {{"track", {Mode::track}}, {"swap", {Mode::swap}}, {"both", {Mode::track, Mode::swap}}},
+          "Objects keep their paths, or exchange them once (default swap); both: a set each of the same videos"),
+      add_choice(app, "--swap-mode", c.options.swap_mode,
+                 {{"derangement", pseudo::SwapMode::derangement}, {"upstream", pseudo::SwapMode::upstream}},
+                 "Every object gets another path, or any permutation as in the official generator"),
+      app->add_option("--least-objects", c.options.least_objects, "Objects a video")
+          ->capture_default_str()
+          ->type_name("N"),
+      app->add_option("--most-objects", c.options.most_objects, "Objects a video")
+          ->capture_default_str()
+          ->type_name("N"),
+      app->add_option("--curve-frames", c.options.curve_frames, "Frames of one curve; fewer are faster")
+          ->capture_default_str()
+          ->type_name("N")};
   add_quiet(app);
 }
 
@@ -400,6 +442,10 @@ void Program::dispatch() {
   }
   if (pseudo_->parsed()) {
     pseudo_command_.existing = existing_;
+    pseudo_command_.verbosity = verbosity_;
+    for (const CLI::Option* const option : decided_by_manifest_)
+      check<UsageError>(pseudo_command_.manifest.empty() || option->count() == 0,
+                        "--manifest decides what is in the set; leave out ", option->get_name());
     std::ostream silent(nullptr);
     return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
   }

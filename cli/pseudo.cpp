@@ -1,11 +1,17 @@
 #include "cli/pseudo.h"
 
+#include "cli/interrupt.h"
+#include "cli/track.h"
 #include "tensor/error.h"
-#include "visage/pseudo/dataset_writer.h"
+#include "train/data/location.h"
+#include "visage/pseudo/manifest.h"
 #include "visage/pseudo/procedural.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <string_view>
@@ -29,11 +35,11 @@ bool is_own_name(const fs::path& file) {
   const std::string first = file.begin()->string(), last = file.filename().string();
   const auto depth = std::distance(file.begin(), file.end());
   if (depth == 1)
-    return last == pseudo::kAnnotationFile || last == pseudo::kImageFolder ||
+    return last == pseudo::kAnnotationFile || last == pseudo::kManifestFile || last == pseudo::kImageFolder ||
            is_numbered(last, pseudo::kVideoPrefix, ".mp4") || is_numbered(last, pseudo::kVideoPrefix, ".gif");
   if (first != pseudo::kImageFolder || !is_numbered(std::next(file.begin())->string(), pseudo::kVideoPrefix, ""))
     return false;
-  return depth == 2 || (depth == 3 && is_numbered(last, "", ".png"));
+  return depth == 2 || (depth == 3 && (is_numbered(last, "", ".png") || is_numbered(last, "", ".jpg")));
 }
 
 // throws InputError unless everything in the folder is a set of this command, which its annotations say and its names.
@@ -51,13 +57,9 @@ void check_own(const fs::path& folder) {
   }
 }
 
-// Folder of the split, which is made or may be replaced.
-fs::path find_folder(const PseudoCommand& command) {
-  check<UsageError>(
-      fs::path(command.split).filename() == command.split && command.split != "." && command.split != "..",
-      "pseudo: the split must be the name of one folder; got \"", command.split, "\"");
-  const fs::path folder =
-      fs::path(command.output) / (command.split.empty() ? name_of(command.options.mode) : command.split);
+// Folder of a split, which is made or may be replaced.
+fs::path find_folder(const PseudoCommand& command, const std::string& split) {
+  const fs::path folder = fs::path(command.output) / split;
   std::error_code error;
   fs::create_directories(command.output, error);
   check<InputError>(!error, "", folder.string(), ": cannot be made (", error.message(),
@@ -69,35 +71,138 @@ fs::path find_folder(const PseudoCommand& command) {
   return folder;
 }
 
-void announce(const pseudo::PseudoVideo& video, int64_t index, int64_t videos, std::ostream& log) {
-  log << "pseudo: video " << index + 1 << "/" << videos << ": ";
-  for (size_t i = 0; i < video.objects().size(); ++i) log << (i ? ", " : "") << video.objects()[i].identity;
-  if (video.swap_frame()) log << "; swap at frame " << *video.swap_frame();
-  log << std::endl;
+std::unique_ptr<pseudo::CocoObjects> open_coco(const PseudoCommand& command, const std::string& classes) {
+  annotation::ImageDataset data = annotation::read_coco(command.coco);
+  std::string root = command.images;
+  if (root.empty()) {
+    std::vector<std::string> names;
+    for (const annotation::CocoImage& image : data.images) names.push_back(image.file_name);
+    root = train::find_image_root(command.coco, names);
+  }
+  return std::make_unique<pseudo::CocoObjects>(std::move(data), std::move(root), classes);
+}
+
+// Where the parts of videos come from.
+class Sources {
+ public:
+  Sources(const PseudoCommand& command, const pseudo::Manifest& set) {
+    if (!set.classes.empty()) coco_ = open_coco(command, set.classes);
+    if (set.pictures) pictures_ = std::make_unique<pseudo::ImageBackgrounds>(command.backgrounds);
+  }
+
+  const pseudo::ObjectSource& objects() const {
+    if (coco_) return *coco_;
+    return shapes_;
+  }
+  const pseudo::BackgroundSource& backgrounds() const {
+    if (pictures_) return *pictures_;
+    return textures_;
+  }
+
+  // The video that a manifest records.
+  pseudo::PseudoVideo again(const pseudo::PseudoOptions& options, int64_t index,
+                            const pseudo::VideoRecord& record) const {
+    std::optional<pseudo::RecordedObjects> objects_there;
+    std::optional<pseudo::RecordedBackgrounds> backgrounds_there;
+    if (coco_) objects_there.emplace(*coco_, record);
+    if (pictures_) backgrounds_there.emplace(*pictures_, record);
+    pseudo::PseudoVideo video(options, index, coco_ ? *objects_there : objects(),
+                              pictures_ ? *backgrounds_there : backgrounds());
+    check<InputError>(pseudo::record_of(video) == record, "video ", index,
+                      " of the manifest cannot be made again: other objects, another background or another swap comes "
+                      "out; use the images and the version of the program that it was made with");
+    return video;
+  }
+
+ private:
+  std::unique_ptr<pseudo::CocoObjects> coco_;
+  std::unique_ptr<pseudo::ImageBackgrounds> pictures_;
+  pseudo::ProceduralObjects shapes_;
+  pseudo::ProceduralBackgrounds textures_;
+};
+
+// The set that a command asks for, its videos still to be drawn or as a manifest lists them.
+struct Order {
+  pseudo::Manifest set;
+  int64_t videos = 0;
+  bool recorded = false;
+};
+
+Order order_of(const PseudoCommand& command) {
+  if (!command.manifest.empty()) {
+    Order order{.set = pseudo::read_manifest(command.manifest), .videos = 0, .recorded = true};
+    order.videos = static_cast<int64_t>(order.set.videos.size());
+    check<UsageError>(order.set.classes.empty() || !command.coco.empty(), "", command.manifest,
+                      ": its objects are from COCO images; name the annotation file with --coco");
+    check<UsageError>(!order.set.pictures || !command.backgrounds.empty(), "", command.manifest,
+                      ": its backgrounds are images; name their folder with --backgrounds");
+    return order;
+  }
+  check<UsageError>(command.videos >= 1 && command.videos <= 1000000,
+                    "pseudo: videos must be between 1 and 1000000; got ", command.videos);
+  return {.set = {.options = command.options,
+                  .classes = command.coco.empty() ? "" : command.classes,
+                  .pictures = !command.backgrounds.empty(),
+                  .format = command.format,
+                  .clip_fps = command.clips == Clips::mp4 ? std::optional(command.fps) : std::nullopt,
+                  .videos = {}},
+          .videos = command.videos};
+}
+
+// One set, from the first frame to its name.
+void write_set(const Order& order, pseudo::Mode mode, const Sources& sources, files::TemporaryPath& place,
+               const std::function<void(int64_t frames)>& progress) {
+  pseudo::Manifest done = order.set;
+  done.options.mode = mode;
+  done.videos.clear();
+  const fs::path folder = place.path();
+  pseudo::DatasetWriter writer(folder.string(), kDescription + describe(done.options, order.videos),
+                               sources.objects().categories(), done.clip_fps, done.format);
+  for (int64_t index = 0; index < order.videos; ++index) {
+    const pseudo::PseudoVideo video =
+        order.recorded ? sources.again(done.options, index, order.set.videos[index])
+                       : pseudo::PseudoVideo(done.options, index, sources.objects(), sources.backgrounds());
+    writer.add(video, [&](int64_t frames) { progress(index * done.options.frames + frames); });
+    done.videos.push_back(pseudo::record_of(video));
+  }
+  pseudo::write_manifest((folder / pseudo::kManifestFile).string(), done);
+  writer.close();
+  place.publish();
 }
 
 }  // namespace
 
 void run_pseudo(const PseudoCommand& command, std::ostream& log) {
-  pseudo::check_options(command.options);
-  check<UsageError>(command.videos >= 1 && command.videos <= 1000000,
-                    "pseudo: videos must be between 1 and 1000000; got ", command.videos);
   check<UsageError>(!command.output.empty(), "pseudo: name an output folder");
-  const pseudo::ProceduralObjects objects;
-  const pseudo::ProceduralBackgrounds backgrounds;
+  check<UsageError>(
+      fs::path(command.split).filename() == command.split && command.split != "." && command.split != "..",
+      "pseudo: the split must be the name of one folder; got \"", command.split, "\"");
+  const Order order = order_of(command);
+  std::vector<pseudo::Mode> modes{order.set.options.mode};
+  if (!order.recorded && !command.modes.empty()) modes = command.modes;
+  check<UsageError>(modes.size() == 1 || command.split.empty(),
+                    "pseudo: --split names one folder, and both modes make two; leave it out");
+  for (const pseudo::Mode mode : modes) {
+    pseudo::PseudoOptions options = order.set.options;
+    options.mode = mode;
+    pseudo::check_options(options);
+  }
   try {
-    files::TemporaryPath place(find_folder(command).string(), files::Kind::folder, command.existing);
-    const std::optional<double> clip_fps = command.clips == Clips::mp4 ? std::optional(command.fps) : std::nullopt;
-    pseudo::DatasetWriter writer(place.path(), kDescription + describe(command.options, command.videos),
-                                 objects.categories(), clip_fps);
-    for (int64_t index = 0; index < command.videos; ++index) {
-      const pseudo::PseudoVideo video(command.options, index, objects, backgrounds);
-      announce(video, index, command.videos, log);
-      writer.add(video);
+    std::vector<std::string> folders;
+    for (const pseudo::Mode mode : modes)
+      folders.push_back(find_folder(command, command.split.empty() ? name_of(mode) : command.split).string());
+    const Sources sources(command, order.set);
+    const int64_t frames = order.videos * order.set.options.frames;
+    const Interrupt interrupt;
+    Progress progress(frames * static_cast<int64_t>(modes.size()), command.verbosity);
+    for (size_t i = 0; i < modes.size(); ++i) {
+      files::TemporaryPath place(folders[i], files::Kind::folder, command.existing);
+      write_set(order, modes[i], sources, place, [&](int64_t done) {
+        check<Interrupted>(!interrupt.requested(), "interrupted; nothing was written to ", folders[i]);
+        progress.update(static_cast<int64_t>(i) * frames + done);
+      });
+      log << "pseudo: wrote " << place.target() << "/" << pseudo::kAnnotationFile << std::endl;
     }
-    writer.close();
-    place.publish();
-    log << "pseudo: wrote " << place.target() << "/" << pseudo::kAnnotationFile << std::endl;
   } catch (const fs::filesystem_error& error) {
     fail<InputError>("pseudo: ", error.what());
   }

@@ -2,9 +2,9 @@
 
 #include "tensor/error.h"
 #include "tensor/log.h"
-#include "train/data/category_map.h"
 #include "train/data/check.h"
 #include "train/data/pseudo_videos.h"
+#include "visage/annotation/category_map.h"
 
 #include <algorithm>
 
@@ -80,7 +80,7 @@ std::vector<Source> make_sources(const Config& config) {
   if (joint.path.empty()) return sources;
   Source second = source_of(open_training_data(joint.path, {.image_root = joint.images}), train);
   second.ratio = joint.ratio;
-  second.clips.label_map = label_map(joint.classes, second.dataset->classes(), classes);
+  second.clips.label_map = annotation::label_map(joint.classes, second.dataset->classes(), classes);
   sources.push_back(std::move(second));
   return sources;
 }

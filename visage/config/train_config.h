@@ -23,7 +23,7 @@ enum class Mixing { homogeneous, mixed };
 struct JointDataConfig {
   std::string path, images;      // as in TrainDataConfig; an empty path means there is none
   double ratio = 0.75;           // clips drawn from it for every clip of the first
-  std::string classes = "name";  // how its classes become those of the first: train/data/category_map.h
+  std::string classes = "name";  // how its classes become those of the first: visage/annotation/category_map.h
   Mixing mixing = Mixing::homogeneous;
 };
 

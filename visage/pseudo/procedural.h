@@ -30,7 +30,7 @@ class ProceduralObjects : public ObjectSource {
 /// Muted textures: meadow, planks, tiles, sand, evening sky.
 class ProceduralBackgrounds : public BackgroundSource {
  public:
-  [[nodiscard]] media::Image draw(media::Size frame, Random& random) const override;
+  [[nodiscard]] Background draw(media::Size frame, Random& random) const override;
 };
 
 }  // namespace visage::pseudo

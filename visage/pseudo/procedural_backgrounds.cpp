@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 namespace visage::pseudo {
 namespace {
@@ -51,7 +52,7 @@ Color dusk(double x, double y, uint64_t seed) {
 
 }  // namespace
 
-media::Image ProceduralBackgrounds::draw(media::Size frame, Random& random) const {
+Background ProceduralBackgrounds::draw(media::Size frame, Random& random) const {
   const int64_t kind = random.integer(0, kKinds - 1);
   const uint64_t seed = random.bits();
   const double shift_x = random.uniform(0, 50), shift_y = kind == 4 ? 0 : random.uniform(0, 50);
@@ -70,7 +71,8 @@ media::Image ProceduralBackgrounds::draw(media::Size frame, Random& random) cons
       pixel[2] = to_byte(color.b);
     }
   }
-  return image;
+  constexpr const char* kNames[kKinds] = {"meadow", "planks", "tiles", "sand", "dusk"};
+  return {.image = std::move(image), .name = kNames[kind]};
 }
 
 }  // namespace visage::pseudo

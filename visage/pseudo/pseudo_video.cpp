@@ -46,6 +46,12 @@ void paste(const Sprite& sprite, double left, double top, uint8_t label, PseudoF
   }
 }
 
+media::Size draw_size(Random& random) {
+  const auto side = [&] { return static_cast<int>(100 * random.integer(6, 9)); };
+  const int width = side();
+  return {.width = width, .height = side()};
+}
+
 }  // namespace
 
 const char* name_of(Mode mode) { return mode == Mode::swap ? "swap" : "track"; }
@@ -70,9 +76,10 @@ PseudoVideo::PseudoVideo(const PseudoOptions& options, int64_t index, const Obje
     : options_(options) {
   check_options(options);
   Random random(options.seed, static_cast<uint64_t>(index));
+  if (options.frame_size == FrameSize::upstream) options_.size = draw_size(random);
   const int64_t count = random.integer(options.least_objects, options.most_objects);
-  background_ = backgrounds.draw(options.size, random);
-  sprites_ = objects.draw(count, options.size, random);
+  background_ = backgrounds.draw(options_.size, random);
+  sprites_ = objects.draw(count, options_.size, random);
   place(random);
   permutation_.resize(sprites_.size());
   std::iota(permutation_.begin(), permutation_.end(), 0);
@@ -119,8 +126,8 @@ Point PseudoVideo::centre(int64_t object, int64_t frame) const {
 }
 
 PseudoFrame PseudoVideo::render(int64_t frame) const {
-  PseudoFrame result{.image = background_,
-                     .labels = std::vector<uint8_t>(size_t{1} * background_.width * background_.height, 0)};
+  PseudoFrame result{.image = background_.image,
+                     .labels = std::vector<uint8_t>(size_t{1} * options_.size.width * options_.size.height, 0)};
   for (size_t i = sprites_.size(); i-- > 0;) {
     const Sprite& sprite = sprites_[i];
     const Point middle = centre(static_cast<int64_t>(i), frame);

@@ -25,8 +25,15 @@ enum class SwapMode {
   upstream,     // as the official generator: a random permutation, which may be the identity, at any inner frame
 };
 
+/// The size of the frames of a video.
+enum class FrameSize {
+  fixed,     // PseudoOptions::size
+  upstream,  // as the official generator: each side one of 600, 700, 800 and 900, drawn for every video
+};
+
 struct PseudoOptions {
   media::Size size{.width = 640, .height = 360};
+  FrameSize frame_size = FrameSize::fixed;
   int64_t frames = 36;
   uint64_t seed = 1;
   Mode mode = Mode::swap;
@@ -55,6 +62,7 @@ class PseudoVideo {
 
   [[nodiscard]] int64_t frames() const { return options_.frames; }
   [[nodiscard]] media::Size size() const { return options_.size; }
+  [[nodiscard]] const std::string& background_name() const { return background_.name; }
   [[nodiscard]] const std::vector<Sprite>& objects() const { return sprites_; }
   /// First frame after the exchange; none in track mode.
   [[nodiscard]] std::optional<int64_t> swap_frame() const { return swap_frame_; }
@@ -74,7 +82,7 @@ class PseudoVideo {
   void draw_swap(Random& random);
 
   PseudoOptions options_;
-  media::Image background_;
+  Background background_;
   std::vector<Sprite> sprites_;
   std::vector<Trajectory> trajectories_;
   std::optional<int64_t> swap_frame_;

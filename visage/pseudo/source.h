@@ -4,11 +4,18 @@
 #include "visage/pseudo/random.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace visage::pseudo {
+
+/// Ids of an object that was cut out of an image with COCO instances.
+struct CocoId {
+  int64_t image = 0, annotation = 0;
+  bool operator==(const CocoId&) const = default;
+};
 
 /// A cut-out object: rgba is row-major, 4 bytes a pixel, colour not multiplied by alpha (255 = opaque).
 struct Sprite {
@@ -16,6 +23,7 @@ struct Sprite {
   std::vector<uint8_t> rgba;
   int64_t category_id = 0;
   std::string identity;  // what tells this object from others of its class, for the log of a set
+  std::optional<CocoId> coco = {};
 };
 
 /// Where the objects of pseudo-videos come from.
@@ -27,12 +35,18 @@ class ObjectSource {
   [[nodiscard]] virtual std::vector<Sprite> draw(int64_t count, media::Size frame, Random& random) const = 0;
 };
 
+/// A picture that fills the frame, and what it is called.
+struct Background {
+  media::Image image;
+  std::string name;
+};
+
 /// Where the backgrounds come from.
 class BackgroundSource {
  public:
   virtual ~BackgroundSource() = default;
   /// A picture of exactly the given size.
-  [[nodiscard]] virtual media::Image draw(media::Size frame, Random& random) const = 0;
+  [[nodiscard]] virtual Background draw(media::Size frame, Random& random) const = 0;
 };
 
 }  // namespace visage::pseudo

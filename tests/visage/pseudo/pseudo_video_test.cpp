@@ -36,7 +36,7 @@ class FlatObjects : public ObjectSource {
 
 class BlackBackground : public BackgroundSource {
  public:
-  media::Image draw(media::Size frame, Random&) const override { return media::Image(frame); }
+  Background draw(media::Size frame, Random&) const override { return {.image = media::Image(frame), .name = "black"}; }
 };
 
 const FlatObjects kFlat;
@@ -110,6 +110,18 @@ TEST(PseudoVideoTest, TrackModeKeepsEveryPath) {
       EXPECT_TRUE(a.x == b.x && a.y == b.y);
     }
   }
+}
+
+TEST(PseudoVideoTest, UpstreamSizesAreDrawnForEveryVideo) {
+  PseudoOptions options = small(Mode::track);
+  options.frame_size = FrameSize::upstream;
+  std::set<std::pair<int, int>> sizes;
+  for (int64_t index = 0; index < 200; ++index) {
+    const media::Size size = PseudoVideo(options, index, kFlat, kBlack).size();
+    for (const int side : {size.width, size.height}) EXPECT_TRUE(side % 100 == 0 && side >= 600 && side <= 900);
+    sizes.emplace(size.width, size.height);
+  }
+  EXPECT_EQ(sizes.size(), 16u);
 }
 
 TEST(PseudoVideoTest, MotionIsContinuousExceptAtTheSwap) {

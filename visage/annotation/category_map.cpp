@@ -1,12 +1,37 @@
-#include "train/data/category_map.h"
+#include "visage/annotation/category_map.h"
 
 #include "tensor/error.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace visage::train {
+namespace visage::annotation {
 namespace {
+
+constexpr std::string_view kYtvis2019Names[] = {
+    "person",    "giant_panda", "lizard",    "parrot",   "skateboard", "sedan",   "ape",          "dog",
+    "snake",     "monkey",      "hand",      "rabbit",   "duck",       "cat",     "cow",          "fish",
+    "train",     "horse",       "turtle",    "bear",     "motorbike",  "giraffe", "leopard",      "fox",
+    "deer",      "owl",         "surfboard", "airplane", "truck",      "zebra",   "tiger",        "elephant",
+    "snowboard", "boat",        "shark",     "mouse",    "frog",       "eagle",   "earless_seal", "tennis_racket"};
+constexpr std::string_view kYtvis2021Names[] = {
+    "airplane",    "bear",          "bird",         "boat",     "car",        "cat",         "cow",       "deer",
+    "dog",         "duck",          "earless_seal", "elephant", "fish",       "flying_disc", "fox",       "frog",
+    "giant_panda", "giraffe",       "horse",        "leopard",  "lizard",     "monkey",      "motorbike", "mouse",
+    "parrot",      "person",        "rabbit",       "shark",    "skateboard", "snake",       "snowboard", "squirrel",
+    "surfboard",   "tennis_racket", "tiger",        "train",    "truck",      "turtle",      "whale",     "zebra"};
+constexpr std::string_view kOvisNames[] = {
+    "Person", "Bird",    "Cat",     "Dog",         "Horse",    "Sheep",  "Cow",    "Elephant", "Bear",
+    "Zebra",  "Giraffe", "Poultry", "Giant_panda", "Lizard",   "Parrot", "Monkey", "Rabbit",   "Tiger",
+    "Fish",   "Turtle",  "Bicycle", "Motorcycle",  "Airplane", "Boat",   "Vehical"};
+
+std::vector<Category> numbered(std::span<const std::string_view> names) {
+  std::vector<Category> categories;
+  for (const std::string_view name : names)
+    categories.push_back(
+        {.id = static_cast<int64_t>(categories.size()) + 1, .name = std::string(name), .supercategory = {}});
+  return categories;
+}
 
 using Pairs = std::vector<std::pair<std::string_view, std::string_view>>;
 
@@ -61,12 +86,12 @@ const Pairs kOvis = {
     {"cow", "Cow"},           {"elephant", "Elephant"}, {"bear", "Bear"},     {"zebra", "Zebra"},
     {"giraffe", "Giraffe"}};
 
-int64_t find(std::span<const annotation::Category> classes, std::string_view name) {
+int64_t find(std::span<const Category> classes, std::string_view name) {
   const auto found = std::find_if(classes.begin(), classes.end(), [&](const auto& c) { return c.name == name; });
   return found == classes.end() ? -1 : found - classes.begin();
 }
 
-int64_t require(std::span<const annotation::Category> classes, std::string_view name, std::string_view mapping) {
+int64_t require(std::span<const Category> classes, std::string_view name, std::string_view mapping) {
   const int64_t label = find(classes, name);
   check<InputError>(label >= 0, "", "category mapping ", mapping, ": a data set has no class \"", name,
                     "\"; check that the mapping is the one for these data sets");
@@ -75,8 +100,14 @@ int64_t require(std::span<const annotation::Category> classes, std::string_view 
 
 }  // namespace
 
-std::vector<int64_t> label_map(std::string_view mapping, std::span<const annotation::Category> from,
-                               std::span<const annotation::Category> to) {
+std::vector<Category> official_categories(std::string_view data_set) {
+  if (data_set == "ytvis_2019") return numbered(kYtvis2019Names);
+  if (data_set == "ytvis_2021") return numbered(kYtvis2021Names);
+  if (data_set == "ovis") return numbered(kOvisNames);
+  fail<UsageError>("no official classes of \"", data_set, "\"; there are ytvis_2019, ytvis_2021 and ovis");
+}
+
+std::vector<int64_t> label_map(std::string_view mapping, std::span<const Category> from, std::span<const Category> to) {
   std::vector<int64_t> labels(from.size(), -1);
   if (mapping == "name") {
     for (size_t i = 0; i < from.size(); ++i) labels[i] = find(to, from[i].name);
@@ -97,4 +128,4 @@ std::vector<int64_t> label_map(std::string_view mapping, std::span<const annotat
   return labels;
 }
 
-}  // namespace visage::train
+}  // namespace visage::annotation

@@ -1,7 +1,7 @@
 #include "tensor/error.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
-#include "train/data/category_map.h"
+#include "visage/annotation/category_map.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,14 +9,14 @@
 
 #include <fstream>
 
-namespace visage::train {
+namespace visage::annotation {
 namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-std::vector<annotation::Category> classes(const json& list) {
-  std::vector<annotation::Category> all;
+std::vector<Category> classes(const json& list) {
+  std::vector<Category> all;
   for (const json& entry : list) all.push_back({.id = entry["id"], .name = entry["name"], .supercategory = {}});
   return all;
 }
@@ -32,15 +32,28 @@ TEST(CategoryMapGoldenTest, TablesAreTheOfficialOnes) {
   }
 }
 
+TEST(CategoryMapGoldenTest, ClassesAreTheOfficialOnes) {
+  const json data = json::parse(std::ifstream(test::golden_eval_dir() + "/categories.json"));
+  for (const std::string name : {"ytvis_2019", "ytvis_2021", "ovis"}) {
+    const std::vector<Category> ours = official_categories(name), theirs = classes(data[name]);
+    ASSERT_EQ(ours.size(), theirs.size()) << name;
+    for (size_t i = 0; i < ours.size(); ++i) {
+      EXPECT_EQ(ours[i].id, theirs[i].id);
+      EXPECT_EQ(ours[i].name, theirs[i].name);
+    }
+  }
+  EXPECT_THROW((void)official_categories("coco"), UsageError);
+}
+
 TEST(CategoryMapTest, ByNameAndErrors) {
-  const std::vector<annotation::Category> from{{1, "cat", ""}, {2, "dog", ""}, {3, "emu", ""}};
-  const std::vector<annotation::Category> to{{8, "dog", ""}, {9, "cat", ""}};
+  const std::vector<Category> from{{1, "cat", ""}, {2, "dog", ""}, {3, "emu", ""}};
+  const std::vector<Category> to{{8, "dog", ""}, {9, "cat", ""}};
   EXPECT_EQ(label_map("name", from, to), (std::vector<int64_t>{1, 0, -1}));
-  const std::vector<annotation::Category> other{{1, "boat", ""}};
+  const std::vector<Category> other{{1, "boat", ""}};
   EXPECT_THROW((void)label_map("name", from, other), InputError);
   EXPECT_THAT(test::message_of<InputError>([&] { (void)label_map("coco_to_ovis", from, to); }), HasSubstr("person"));
   EXPECT_THAT(test::message_of<UsageError>([&] { (void)label_map("coco", from, to); }), HasSubstr("coco_to_ovis"));
 }
 
 }  // namespace
-}  // namespace visage::train
+}  // namespace visage::annotation
