@@ -3,6 +3,7 @@
 #include "nn/checkpoint/checkpoint.h"
 #include "nn/checkpoint/load.h"
 #include "nn/init/test_weights.h"
+#include "ops/autocast.h"
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
 #include "ops/optim/learning_rate.h"
@@ -69,7 +70,10 @@ constexpr const char* kSquareName = "optimizer.exp_avg_sq.";
 }  // namespace
 
 Trainer::Trainer(const Config& config, Model& model)
-    : config_(config), model_(model), parameters_(trained_parameters(model.params(), config.train)) {
+    : config_(config),
+      model_(model),
+      products_(product_dtype(config.train.precision)),
+      parameters_(trained_parameters(model.params(), config.train)) {
   for (const TrainedParameter& parameter : parameters_) {
     exp_avg_.push_back(Tensor::zeros(parameter.value.size()));
     exp_avg_sq_.push_back(Tensor::zeros(parameter.value.size()));
@@ -141,6 +145,7 @@ StepReport Trainer::step() {
   {
     TrainingLossConfig losses_config;
     losses_config.masks.num_points = recipe.num_points;
+    const ops::Autocast precision(products_);
     autograd::Tape tape;
     const TrainingLosses losses = training_losses(model_, batch.images, batch.targets, batch.frames,
                                                   points_of_step(recipe.seed, step_), losses_config);

@@ -27,7 +27,7 @@ struct StepReport {
 class Trainer {
  public:
   /// The model is trained in place and must outlive the trainer. throws UsageError or InputError if the data cannot
-  /// be used.
+  /// be used, or if this machine lacks train.precision.
   Trainer(const Config& config, Model& model);
 
   /// Writes model, optimizer state and step; the file appears only when it is complete. throws InputError.
@@ -46,6 +46,7 @@ class Trainer {
 
   const Config config_;
   Model& model_;
+  const DType products_;
   std::vector<TrainedParameter> parameters_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;
   std::int64_t step_ = 0;

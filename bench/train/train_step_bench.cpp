@@ -4,8 +4,10 @@
 // time is counted.
 #include "nn/init/init.h"
 #include "nn/init/test_weights.h"
+#include "ops/autocast.h"
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
+#include "tensor/cpu/onednn.h"
 #include "tensor/stage_timer.h"
 #include "train/optim/parameter_groups.h"
 #include "visage/config/config.h"
@@ -49,9 +51,10 @@ FrameTargets rectangles(std::int64_t height, std::int64_t width, std::int64_t fr
 
 class Steps {
  public:
-  Steps(const Config& config, const Shape& shape)
+  Steps(const Config& config, const Shape& shape, DType products)
       : config_(config),
         shape_(shape),
+        products_(products),
         model_(config.model),
         images_(uniform_numbers({shape.clips * shape.frames, shape.height, shape.width, 3}, "images")) {
     const Mask2FormerConfig& detector = config.model.detector;
@@ -73,6 +76,7 @@ class Steps {
     const auto points = [&](const Dims& size) {
       return uniform_numbers(size, std::to_string(step_) + "/" + std::to_string(call++));
     };
+    const ops::Autocast products(products_);
     autograd::Tape tape;
     TrainingLosses losses;
     {
@@ -103,6 +107,7 @@ class Steps {
 
   const Config config_;
   const Shape shape_;
+  const DType products_;
   Model model_;
   Tensor images_;  // [N, H, W, 3]
   std::vector<FrameTargets> targets_;
@@ -127,8 +132,9 @@ Config small_config() {
   return config;
 }
 
-void train_step(benchmark::State& state, const Config& config, const Shape& shape) {
-  Steps steps(config, shape);
+void train_step(benchmark::State& state, const Config& config, const Shape& shape, DType products) {
+  if (products == DType::bf16 && !cpu::onednn::has_fast_bf16()) return state.SkipWithError("no bf16 instructions");
+  Steps steps(config, shape, products);
   for (int i = 0; i < 2; ++i) (void)steps.step();  // plans primitives, allocates
   reset_stage_times();
   double loss = 0;
@@ -143,15 +149,17 @@ void train_step(benchmark::State& state, const Config& config, const Shape& shap
 }
 
 const int registered = [] {
-  const auto add = [](const char* name, const Config& config, const Shape& shape, int iterations) {
-    benchmark::RegisterBenchmark(name, train_step, config, shape)
+  const auto add = [](const char* name, const Config& config, const Shape& shape, DType products, int iterations) {
+    benchmark::RegisterBenchmark(name, train_step, config, shape, products)
         ->Unit(benchmark::kMillisecond)
         ->MeasureProcessCPUTime()
         ->UseRealTime()
         ->Iterations(iterations);
   };
-  add("train_step/r50/2x256x448/f32", Config{}, {1, 2, 256, 448}, 4);
-  add("train_step/small/4x192x320/f32", small_config(), {2, 2, 192, 320}, 12);
+  add("r50/2x256x448/f32", Config{}, {1, 2, 256, 448}, DType::f32, 4);
+  add("r50/2x256x448/bf16", Config{}, {1, 2, 256, 448}, DType::bf16, 4);
+  add("small/4x192x320/f32", small_config(), {2, 2, 192, 320}, DType::f32, 12);
+  add("small/4x192x320/bf16", small_config(), {2, 2, 192, 320}, DType::bf16, 12);
   return 0;
 }();
 

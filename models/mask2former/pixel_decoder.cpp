@@ -1,5 +1,6 @@
 #include "models/mask2former/pixel_decoder.h"
 
+#include "ops/autocast.h"
 #include "ops/deform_attention/sampling_locations.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/position/position.h"
@@ -33,6 +34,11 @@ DeformableEncoderLayer::DeformableEncoderLayer(const nn::Scope& scope, const Mas
       heads(c.heads),
       points(c.points) {}
 
+Tensor DeformableEncoderLayer::offsets(const Tensor& query) const {
+  const ops::Autocast exact(DType::f32);
+  return sampling_offsets(query);
+}
+
 Tensor DeformableEncoderLayer::operator()(const Tensor& tokens, const Tensor& position,
                                           std::span<const ops::LevelShape> shapes) const {
   const std::int64_t batch = tokens.size(0), length = tokens.size(1), channels = tokens.size(2);
@@ -41,7 +47,7 @@ Tensor DeformableEncoderLayer::operator()(const Tensor& tokens, const Tensor& po
   const Tensor value = ops::reshape(value_proj(tokens), {batch, length, heads, channels / heads});
   const Tensor logits = ops::reshape(attention_weights(query), {batch, length, heads, levels * points});
   const Tensor weights = ops::reshape(ops::softmax(logits), {batch, length, heads, levels, points});
-  const Tensor locations = ops::sampling_locations(sampling_offsets(query), shapes, heads, points);
+  const Tensor locations = ops::sampling_locations(offsets(query), shapes, heads, points);
   const Tensor sampled = ops::deform_attention(value, shapes, locations, weights);
   const Tensor x = norm1(tokens, output_proj(sampled));
   return norm2(x, linear2(linear1(x, Activation::relu)));

@@ -18,6 +18,10 @@ struct DeformableEncoderLayer {
   DeformableEncoderLayer(const nn::Scope& scope, const Mask2FormerConfig& config);
   /// tokens [N, L, C]; position [L, C] is added for offsets and weights only.
   Tensor operator()(const Tensor& tokens, const Tensor& position, std::span<const ops::LevelShape> shapes) const;
+
+ private:
+  /// In f32 also under Autocast: they are pixels of maps, and rounding would move the samples.
+  Tensor offsets(const Tensor& query) const;
 };
 
 /// A convolution without bias and its group norm "norm".

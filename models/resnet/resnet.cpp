@@ -1,7 +1,7 @@
 #include "models/resnet/resnet.h"
 
+#include "ops/autocast.h"
 #include "ops/conv/max_pool2d.h"
-#include "ops/elementwise/elementwise.h"
 
 namespace visage {
 namespace {
@@ -41,17 +41,17 @@ ResidualBlock make_block(const nn::Scope& scope, std::int64_t in, std::int64_t m
 NormedConv::NormedConv(const nn::Scope& scope, std::int64_t in, std::int64_t out, int kernel, int stride)
     : conv(scope, in, out, kernel, stride, nn::Bias::none), norm(scope / "norm", out) {}
 
-Tensor NormedConv::operator()(const Tensor& x, Activation activation) const {
+Tensor NormedConv::operator()(const Tensor& x, Activation activation, const Tensor& residual) const {
   const ops::ScaleShift map = norm.scale_shift();
-  return ops::channel_affine(conv(x), map.scale, map.shift, {.activation = activation});
+  // The maps between convolutions are the bulk of the activations: they are kept in the type of the products.
+  const Tensor y = conv(x, ops::autocast_dtype());
+  return ops::channel_affine(y, map.scale, map.shift, {.activation = activation, .out = {}, .residual = residual});
 }
 
 Tensor ResidualBlock::operator()(const Tensor& x) const {
   Tensor y = x;
   for (std::size_t i = 0; i + 1 < convs.size(); ++i) y = convs[i](y, Activation::relu);
-  y = convs.back()(y, Activation::none);
-  const Tensor residual = shortcut.empty() ? x : shortcut[0](x, Activation::none);
-  return ops::relu(ops::add(y, residual));
+  return convs.back()(y, Activation::relu, shortcut.empty() ? x : shortcut[0](x, Activation::none));
 }
 
 ResNet::ResNet(const nn::Scope& scope, const ResNetConfig& config) {

@@ -16,7 +16,8 @@ struct NormedConv {
   nn::FrozenBatchNorm norm;
   NormedConv() = default;
   NormedConv(const nn::Scope& scope, std::int64_t in, std::int64_t out, int kernel, int stride);
-  Tensor operator()(const Tensor& x, Activation activation) const;
+  /// act(norm(conv(x)) [+ residual])
+  Tensor operator()(const Tensor& x, Activation activation, const Tensor& residual = {}) const;
 };
 
 /// Residual block: convolutions "conv1".. and, where the size changes, "shortcut". Two 3x3 convolutions (basic) or

@@ -68,8 +68,9 @@ struct Conv2d {
   Conv2d() = default;
   Conv2d(const Scope& scope, std::int64_t in, std::int64_t out, int kernel, int stride, Bias bias);
   int padding() const { return static_cast<int>(weight.size(1)) / 2; }
-  Tensor operator()(const Tensor& x) const {
-    return ops::conv2d(x, weight, bias, {.stride = stride, .padding = padding()});
+  /// `dtype`: of the result.
+  Tensor operator()(const Tensor& x, DType dtype = DType::f32) const {
+    return ops::conv2d(x, weight, bias, {.stride = stride, .padding = padding(), .dtype = dtype});
   }
 };
 

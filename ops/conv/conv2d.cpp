@@ -31,7 +31,7 @@ void accumulate_weight(const Tensor& x, const Tensor& g, const Conv2dOptions& op
   if (beta == 0) std::memset(gweight.view().data, 0, gweight.nbytes());
 }
 
-/// The convolutions of the backward run in the type of x.
+/// The convolutions of the backward run in the type of x, which is what the forward computed with.
 autograd::Backward conv2d_backward(const Tensor& x, const Tensor& weight, const Tensor& relu_result,
                                    const Conv2dOptions& options) {
   return [=](const Tensor& gy, Targets targets) {
@@ -62,14 +62,15 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 
   Tensor y = options.accumulate_into ? options.accumulate_into : Tensor::empty(size, options.dtype, x.device());
   check<ShapeError>(y.size() == size && y.is_contiguous(), "conv2d: the residual must be ", size, "; got ", y.size());
+  const Tensor rounded = product_input("conv2d", x);
   on_cpu("conv2d", x.device(), [&] {
-    cpu::onednn::run(cpu::onednn::Convolution{x, weight, bias, y, options.stride, options.padding, options.activation,
-                                              options.accumulate_into ? 1.f : 0.f});
+    cpu::onednn::run(cpu::onednn::Convolution{rounded, weight, bias, y, options.stride, options.padding,
+                                              options.activation, options.accumulate_into ? 1.f : 0.f});
   });
   const Tensor inputs[] = {x, weight, bias};
   if (autograd::needs_grad(inputs)) {
     const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
-    autograd::record("conv2d", inputs, y, conv2d_backward(x, weight, relu_result, options));
+    autograd::record("conv2d", inputs, y, conv2d_backward(rounded, weight, relu_result, options));
   }
   return y;
 }

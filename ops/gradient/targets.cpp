@@ -1,5 +1,6 @@
 #include "ops/gradient/targets.h"
 
+#include "ops/autocast.h"
 #include "ops/dispatch.h"
 #include "ops/gradient/gradient_kernels.h"
 
@@ -32,6 +33,10 @@ Tensor contiguous_as(const char* op, const Tensor& x, DType dtype) {
   const Tensor result = Tensor::empty(x.size(), dtype, x.device());
   on_cpu(op, x.device(), [&] { gradient_detail::accumulate_cpu({x.view(), {result.view(), 0}}); });
   return result;
+}
+
+Tensor product_input(const char* op, const Tensor& x) {
+  return x.dtype() == DType::f32 && autocast_dtype() != DType::f32 ? contiguous_as(op, x, autocast_dtype()) : x;
 }
 
 }  // namespace visage::ops

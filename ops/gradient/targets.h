@@ -25,4 +25,7 @@ void accumulate_rows(const char* op, const Tensor& from, Targets targets, std::s
 /// x itself if it is contiguous and of `dtype`, else such a copy. f32 or bf16. No gradient history.
 [[nodiscard]] Tensor contiguous_as(const char* op, const Tensor& x, DType dtype);
 
+/// x as a product computes with it: rounded where Autocast says so, else x itself. No gradient history.
+[[nodiscard]] Tensor product_input(const char* op, const Tensor& x);
+
 }  // namespace visage::ops

@@ -107,11 +107,12 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const L
   size[-1] = weight.size(0);
   Tensor y = options.accumulate_into ? options.accumulate_into : Tensor::empty(size, options.dtype, x.device());
   check<ShapeError>(y.size() == size, "linear: the residual must be ", size, "; got ", y.size());
-  on_cpu("linear", x.device(), [&] { run(x, weight, bias, y, options); });
+  const Tensor rounded = product_input("linear", x);
+  on_cpu("linear", x.device(), [&] { run(rounded, weight, bias, y, options); });
   const Tensor inputs[] = {x, weight, bias};
   if (autograd::needs_grad(inputs)) {
     const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
-    autograd::record("linear", inputs, y, linear_backward(x, weight, relu_result));
+    autograd::record("linear", inputs, y, linear_backward(rounded, weight, relu_result));
   }
   return y;
 }

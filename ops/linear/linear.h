@@ -14,9 +14,9 @@ struct LinearOptions {
 
 /// Affine map of the last axis:  y = act(x * weight^T + bias [+ residual]).
 /// x [..., K] f32 | bf16, contiguous or rows of constant pitch;  weight [N, K] f32;  bias [N] or empty;  returns [...,
-/// N]. bf16 x rounds the weights to bf16 and accumulates in f32. Differentiable in x, weight and bias; the products of
-/// the backward run in the type of x. throws ShapeError if K differs; AutogradError if accumulate_into is given and a
-/// gradient is wanted.
+/// N]. bf16 x rounds the weights to bf16 and accumulates in f32; Autocast (ops/autocast.h) rounds f32 x too.
+/// Differentiable in x, weight and bias; the products of the backward run in the type of the forward's. throws
+/// ShapeError if K differs; AutogradError if accumulate_into is given and a gradient is wanted.
 [[nodiscard]] Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
                             const LinearOptions& options = {});
 

@@ -62,10 +62,15 @@ Tensor apply_map(const Tensor& x, const Tensor& scale, const Tensor& shift, cons
   const Dims expected = per_image ? Dims{from.images, from.channels} : Dims{from.channels};
   check<ShapeError>(scale.size() == expected && shift.size() == expected,
                     "channel_affine: scale and shift must be [C] or [N,C]; x ", x.size(), ", scale ", scale.size());
+  check<ShapeError>(!options.residual || (options.residual.size() == x.size() && options.residual.is_contiguous() &&
+                                          options.residual.dtype() == x.dtype()),
+                    "channel_affine: the residual must be contiguous and like x; x ", x.size(), ", residual ",
+                    options.residual ? options.residual.size() : Dims{});
   const Tensor y = output_like("channel_affine", x, options.out);
   on_cpu("channel_affine", x.device(), [&] {
     group_norm_detail::affine_cpu({from, pixels_of("channel_affine", y), scale.data<float>(), shift.data<float>(),
-                                   per_image ? from.channels : 0, options.activation == Activation::relu});
+                                   per_image ? from.channels : 0, options.activation == Activation::relu,
+                                   pixels_or_none("channel_affine", options.residual)});
   });
   return y;
 }
@@ -108,18 +113,20 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 }
 
 Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift, const ChannelAffineOptions& options) {
-  if (options.out) autograd::not_differentiable("channel_affine with out", {x, scale, shift, options.out});
+  if (options.out)
+    autograd::not_differentiable("channel_affine with out", {x, scale, shift, options.out, options.residual});
   autograd::not_differentiable("channel_affine by its scale and shift", {scale, shift});
   Tensor y = apply_map(x, scale, shift, options);
-  if (!autograd::needs_grad({&x, 1})) return y;
+  const Tensor inputs[] = {x, options.residual};
+  if (!autograd::needs_grad(inputs)) return y;
   const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
-  autograd::record("channel_affine", {&x, 1}, y, [scale, relu_result](const Tensor& gy, Targets targets) {
-    const Gradient gx = gradient_of(targets, 0);
+  autograd::record("channel_affine", inputs, y, [scale, relu_result](const Tensor& gy, Targets targets) {
+    const Gradient gx = gradient_of(targets, 0), gresidual = gradient_of(targets, 1);
     const std::int64_t stride = scale.rank() == 2 ? scale.size(1) : 0;
     on_cpu("channel_affine", gy.device(), [&] {
       group_norm_detail::affine_backward_cpu({pixels_of("channel_affine", gy),
                                               pixels_or_none("channel_affine", relu_result), scale.data<float>(),
-                                              stride, gx});
+                                              stride, gx, gresidual});
     });
   });
   return y;

@@ -30,12 +30,13 @@ struct ScaleShift {
 [[nodiscard]] ScaleShift group_norm_scale_shift(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                                 const GroupNormOptions& options = {});
 
-/// y = act(x * scale + shift) with one scale and shift a channel: scale, shift [C], or [N, C] for one a image.
-/// x [N, ..., C] f32 | bf16;  `out` as in GroupNormOptions. Differentiable in x.
-/// throws AutogradError if a gradient of scale or shift is wanted, or any with `out`.
+/// y = act(x * scale + shift [+ residual]) with one scale and shift a channel: scale, shift [C], or [N, C] for one a
+/// image. x [N, ..., C] f32 | bf16;  residual contiguous and like x;  `out` as in GroupNormOptions. Differentiable in x
+/// and the residual. throws AutogradError if a gradient of scale or shift is wanted, or any with `out`.
 struct ChannelAffineOptions {
   Activation activation = Activation::none;
   Tensor out;
+  Tensor residual;
 };
 [[nodiscard]] Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
                                     const ChannelAffineOptions& options = {});

@@ -159,15 +159,22 @@ void backward(const Backward& a) {
 template <class T>
 void affine_backward(const AffineBackward& a) {
   const std::int64_t channels = a.gy.channels;
-  const float beta = a.gx.beta;
   cpu::parallel_for(a.gy.images * a.gy.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t image = i / a.gy.rows, row = i % a.gy.rows;
       const T* gy = row_of<T>(a.gy, image, row);
       const T* y = row_of<T>(a.relu_result, image, row);
       const float* scale = a.scale + image * a.scale_stride;
-      T* to = a.gx.to.as<T>() + i * channels;
-      for_passed(gy, y, channels, [=](std::int64_t c, float g) { write(to[c], beta, g * scale[c]); });
+      if (a.gx)
+        for_passed(gy, y, channels,
+                   [to = a.gx.to.as<T>() + i * channels, beta = a.gx.beta, scale](std::int64_t c, float g) {
+                     write(to[c], beta, g * scale[c]);
+                   });
+      if (a.gresidual)
+        for_passed(gy, y, channels,
+                   [to = a.gresidual.to.as<T>() + i * channels, beta = a.gresidual.beta](std::int64_t c, float g) {
+                     write(to[c], beta, g);
+                   });
     }
   });
 }
@@ -177,7 +184,6 @@ void affine_backward(const AffineBackward& a) {
 void backward_cpu(const Backward& a) { a.x.dtype == DType::f32 ? backward<float>(a) : backward<BFloat16>(a); }
 
 void affine_backward_cpu(const AffineBackward& a) {
-  if (!a.gx.to) return;
   a.gy.dtype == DType::f32 ? affine_backward<float>(a) : affine_backward<BFloat16>(a);
 }
 

@@ -104,9 +104,17 @@ void affine(const Affine& a) {
       const float* scale = a.scale + image * a.scale_stride;
       const float* shift = a.shift + image * a.scale_stride;
       const float floor = a.relu ? 0.f : -INFINITY;
+      if (a.residual.data) {
+        const In* residual = static_cast<const In*>(a.residual.data) + i * channels;
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c)
+          store(y[c],
+                std::max(static_cast<float>(x[c]) * scale[c] + shift[c] + static_cast<float>(residual[c]), floor));
+      } else {
 #pragma omp simd  // in place, x and y are the same row
-      for (std::int64_t c = 0; c < channels; ++c)
-        store(y[c], std::max(static_cast<float>(x[c]) * scale[c] + shift[c], floor));
+        for (std::int64_t c = 0; c < channels; ++c)
+          store(y[c], std::max(static_cast<float>(x[c]) * scale[c] + shift[c], floor));
+      }
     }
   });
 }

@@ -25,15 +25,17 @@ struct Affine {
   const float *scale, *shift;
   std::int64_t scale_stride;  // elements from one image's scale to the next: C or 0
   bool relu;
+  Pixels residual;  // of the dtype of x; its data may be null
 };
 void affine_cpu(const Affine& args);
 
-/// gx = beta * gx + g * scale, with g = gy where relu_result (if there is one) is positive, else 0.
+/// gx = beta * gx + g * scale and gresidual = beta * gresidual + g, with g = gy where relu_result (if there is one) is
+/// positive, else 0. Either may be unwanted.
 struct AffineBackward {
   Pixels gy, relu_result;  // contiguous, of one dtype; relu_result.data may be null
   const float* scale;
   std::int64_t scale_stride;  // as in Affine
-  Gradient gx;                // contiguous
+  Gradient gx, gresidual;     // contiguous
 };
 void affine_backward_cpu(const AffineBackward& args);
 

@@ -45,7 +45,8 @@ Desc strided_transposed(const Tensor& t) {
   return {size, type_of(t), stride};
 }
 
-Desc image(const Tensor& t) { return {{t.size(0), t.size(3), t.size(1), t.size(2)}, type_of(t), Tag::nhwc}; }
+Desc image(const Tensor& t, Type type) { return {{t.size(0), t.size(3), t.size(1), t.size(2)}, type, Tag::nhwc}; }
+Desc image(const Tensor& t) { return image(t, type_of(t)); }
 
 dnnl::primitive_attr attributes(Activation activation, float beta) {
   dnnl::post_ops post;
@@ -136,7 +137,7 @@ dnnl::convolution_forward::primitive_desc forward_hint(const Desc& x, const Desc
 Primitive make_backward_data(const ConvolutionBackwardData& a) {
   const Desc weights({a.weight.size(0), a.weight.size(3), a.weight.size(1), a.weight.size(2)}, type_of(a.gy), Tag::any);
   const dnnl::memory::dims stride{a.stride, a.stride}, padding{a.padding, a.padding};
-  const auto hint = forward_hint(image(a.gx), weights, image(a.gy), stride, padding);
+  const auto hint = forward_hint(image(a.gx, type_of(a.gy)), weights, image(a.gy), stride, padding);
   const auto algorithm = dnnl::algorithm::convolution_direct;
   const dnnl::primitive_attr attr = attributes(Activation::none, 0.f);
   using Op = dnnl::convolution_backward_data;

@@ -44,7 +44,7 @@ void run(const BatchedProduct& args);
 struct ConvolutionBackwardData {
   Tensor gy;      // [N, H', W', O] f32 | bf16, contiguous
   Tensor weight;  // [O, kH, kW, I] f32
-  Tensor gx;      // [N, H, W, I] like gy
+  Tensor gx;      // [N, H, W, I] f32 | bf16
   int stride = 1;
   int padding = 0;
 };

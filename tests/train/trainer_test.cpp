@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include "nn/init/init.h"
+#include "tensor/cpu/onednn.h"
 #include "tests/support/files.h"
 
 #include <gtest/gtest.h>
@@ -102,6 +103,24 @@ TEST(Trainer, LossFalls) {
     if (i >= 32) last += loss;
   }
   EXPECT_LT(last, 0.8 * first);
+}
+
+TEST(Trainer, MixedPrecisionFollowsTheRunInFloat) {
+  if (!cpu::onednn::has_fast_bf16()) GTEST_SKIP() << "no bf16 instructions";
+  Config config = tiny();
+  const auto in_float = fresh_model(config), mixed = fresh_model(config);
+  train::Trainer reference(config, *in_float);
+  config.train.precision = Precision::bf16;
+  train::Trainer trainer(config, *mixed);
+  for (int i = 0; i < 4; ++i) {
+    const double want = reference.step().total;
+    EXPECT_NEAR(trainer.step().total, want, 0.03 * want) << i;  // rounding moves the matching and the sampled points
+  }
+  for (const nn::Entry& entry : mixed->params().entries()) {
+    EXPECT_EQ(entry.value.dtype(), DType::f32) << entry.name;
+    if (entry.kind != nn::Kind::parameter) continue;
+    EXPECT_EQ(autograd::grad(entry.value).dtype(), DType::f32) << entry.name;
+  }
 }
 
 TEST(ParameterGroups, FollowTheOfficialRecipe) {

@@ -83,6 +83,10 @@ void visit_train_keys(C& train, Visitor&& visit) {
         "From this step on the learning rate is a tenth.");
   visit("train.warmup_steps", train.warmup_steps, IntegerRange{0, 1000000},
         "Steps in which the learning rate grows to its value.");
+  visit(
+      "train.precision", train.precision, Choice<Precision>{{{Precision::f32, "f32"}, {Precision::bf16, "bf16"}}},
+      "Arithmetic of convolutions and linear maps, forward and backward. \"bf16\" needs a CPU with AMX or AVX512-bf16; "
+      "weights, gradients, norms, softmax, losses and optimizer stay f32.");
   visit("train.num_points", train.num_points, IntegerRange{16, 1000000},
         "Points a mask that the matching and the mask losses look at.");
   visit(

@@ -1,5 +1,6 @@
 #pragma once
 #include "models/mask2former/targets.h"
+#include "visage/model/precision.h"
 
 #include <string>
 
@@ -58,6 +59,7 @@ struct TrainConfig {
   double clip_norm = 0.01;       // of all gradients together
   int decay_step = 15000;        // from here on the learning rate is a tenth
   int warmup_steps = 10;
+  Precision precision = Precision::f32;
   int num_points = 12544;  // a mask, for matching and mask losses
   AbsentLabels absent_labels = AbsentLabels::release;
   int log_every = 20;

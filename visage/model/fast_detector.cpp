@@ -3,7 +3,6 @@
 #include "models/resnet/resnet_plan.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/mask_pool/mask_pool.h"
-#include "tensor/cpu/onednn.h"
 #include "tensor/stage_timer.h"
 #include "visage/model/model.h"
 
@@ -74,9 +73,7 @@ class FastDetector final : public Detector {
 }  // namespace
 
 std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision) {
-  check<UsageError>(precision == Precision::f32 || cpu::onednn::has_fast_bf16(),
-                    "precision bf16: this CPU has neither AMX nor AVX-512 bf16 instructions; use precision f32");
-  return std::make_unique<FastDetector>(model, precision == Precision::f32 ? DType::f32 : DType::bf16);
+  return std::make_unique<FastDetector>(model, product_dtype(precision));
 }
 
 }  // namespace visage

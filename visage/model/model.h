@@ -5,6 +5,7 @@
 #include "nn/param_store.h"
 #include "visage/model/appearance_head.h"
 #include "visage/model/config.h"
+#include "visage/model/precision.h"
 
 #include <memory>
 
@@ -52,8 +53,6 @@ struct DetectionTrace {
   DecoderOutput decoder;
   AppearanceOutput appearance;
 };
-
-enum class Precision { f32, bf16 };
 
 /// Runs the network on frames [N, H, W, 3] f32 (normalised, zero-padded to multiples of 32).
 class Detector {

@@ -111,6 +111,33 @@ TEST(ChannelAffineGradient, IsTheDerivative) {
       shared, {random_normal({2, 20, 30, 64}, 1), random_normal({64}, 2), random_normal({64}, 3)}, only_x));
 }
 
+TEST(ChannelAffineGradient, OfAResidual) {
+  const Tensor scale = random_normal({12}, 2), shift = random_normal({12}, 3);
+  const std::vector<Tensor> in = {random_normal({2, 5, 3, 12}, 1), random_normal({2, 5, 3, 12}, 4)};
+  const Tensor up = random_normal({2, 5, 3, 12}, 5);
+  for (const Activation activation : {Activation::none, Activation::relu}) {
+    const auto fused = [&](Inputs t) {
+      return ops::channel_affine(t[0], scale, shift, {.activation = activation, .out = {}, .residual = t[1]});
+    };
+    const auto apart = [&](Inputs t) {
+      const Tensor sum = ops::add(ops::channel_affine(t[0], scale, shift), t[1]);
+      return activation == Activation::relu ? ops::relu(sum) : sum;
+    };
+    EXPECT_TRUE(test::allclose(fused(in), apart(in)));
+    const auto got = test::gradients(fused, in, {true, true}, up), want = test::gradients(apart, in, {true, true}, up);
+    for (int i = 0; i < 2; ++i) EXPECT_TRUE(test::allclose(got[i], want[i])) << i;
+    EXPECT_TRUE(test::allclose(test::gradients(fused, in, {false, true}, up)[1], want[1]));
+  }
+  const auto twice = [&](Inputs t) {
+    return ops::channel_affine(t[0], scale, shift, {.activation = Activation::none, .out = {}, .residual = t[0]});
+  };
+  EXPECT_TRUE(test::gradcheck(twice, {in[0]}));
+  EXPECT_THROW(
+      (void)ops::channel_affine(in[0], scale, shift,
+                                {.activation = Activation::none, .out = {}, .residual = random_normal({12}, 1)}),
+      ShapeError);
+}
+
 TEST(ChannelAffineGradient, ReluIsTheOneOfItsResult) {
   const Tensor scale = random_normal({16}, 2), shift = random_normal({16}, 3), up = random_normal({2, 30, 16}, 4);
   const auto fused = [&](Inputs t) {
