@@ -5,6 +5,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <map>
@@ -283,16 +284,23 @@ class Caches {
     const std::lock_guard lock(mutex_);
     const Storage* storage = weight.storage().get();
     auto& entries = packed_[storage];
-    std::erase_if(entries, [&](const Packed& p) { return p.storage.expired() || p.version != storage->version(); });
+    std::erase_if(entries, [](const Packed& p) { return p.storage.expired(); });
     const void* data = weight.view().data;
-    for (const Packed& p : entries)
-      if (p.data == data && p.memory.get_desc() == wanted) return p.memory;
-    dnnl::memory from(plain, engine(), const_cast<void*>(data)), to(wanted, engine());
-    dnnl::reorder(from, to).execute(stream, from, to);
+    auto entry = std::find_if(entries.begin(), entries.end(),
+                              [&](const Packed& p) { return p.data == data && p.memory.get_desc() == wanted; });
+    if (entry != entries.end() && entry->version == storage->version()) return entry->memory;
+    if (entry == entries.end()) {
+      entries.push_back({weight.storage(), 0, data, dnnl::memory(wanted, engine())});
+      entry = std::prev(entries.end());
+    }
+    // A weight that was written since, by an optimizer, is packed again into the memory it had.
+    dnnl::memory from(plain, engine(), const_cast<void*>(data));
+    dnnl::reorder(from, entry->memory).execute(stream, from, entry->memory);
     stream.wait();
-    entries.push_back({weight.storage(), storage->version(), data, to});
+    entry->version = storage->version();
+    const dnnl::memory memory = entry->memory;
     sweep();
-    return to;
+    return memory;
   }
 
   void clear() {
