@@ -2,6 +2,7 @@
 // the order of the queries: the result does not depend on the number of threads. They are added in a buffer without the
 // gaps of the other heads, which stays in the cache.
 #include "ops/deform_attention/deform_attention_kernels.h"
+#include "ops/deform_attention/head_dim.h"
 #include "ops/point_sample/corners.h"
 #include "tensor/cpu/parallel.h"
 
@@ -81,10 +82,7 @@ void run_heads(const DeformBackwardArgs& args) {
 }  // namespace
 
 void deform_attention_backward_cpu(const DeformBackwardArgs& args) {
-  if (args.value.size[3] == 32)
-    run_heads<32>(args);
-  else
-    run_heads<0>(args);
+  for_head_dim(args.value.size[3], [&]<int kDim>(std::integral_constant<int, kDim>) { run_heads<kDim>(args); });
 }
 
 }  // namespace visage::ops

@@ -1,4 +1,5 @@
 #include "ops/deform_attention/deform_attention_kernels.h"
+#include "ops/deform_attention/head_dim.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/float16.h"
 
@@ -11,8 +12,8 @@ namespace {
 
 // sum[c] += weight * the bilinear value at pixel (x, y) of one level; `base` is the level's first row of the head.
 template <class T>
-void gather(const T* base, std::int64_t pitch, const DeformLevel& level, float x, float y, float weight, float* sum,
-            std::int64_t dim) {
+[[gnu::always_inline]] inline void gather(const T* base, std::int64_t pitch, const DeformLevel& level, float x, float y,
+                                          float weight, float* sum, std::int64_t dim) {
   // Far or undefined positions become one that reads nothing, before they are converted to integers.
   const float width = static_cast<float>(level.width), height = static_cast<float>(level.height);
   if (!(x > -1.f && x < width && y > -1.f && y < height)) return;
@@ -105,6 +106,32 @@ void fused_from(const DeformFusedArgs& args) {
     fused_to<Value, BFloat16>(args);
 }
 
+// kDim 0: the size of a head is known at run time only.
+template <int kDim>
+void attend_queries(const DeformAttentionArgs& args) {
+  const std::int64_t queries = args.weights.size[1], heads = args.weights.size[2];
+  const std::int64_t levels = args.weights.size[3], points = args.weights.size[4];
+  const std::int64_t tokens = args.value.size[1], dim = kDim ? kDim : args.value.size[3];
+  cpu::parallel_for(args.value.size[0] * queries * heads, 64, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> buffer(kDim ? 0 : dim);
+    float registers[kDim ? kDim : 1];
+    float* const sum = kDim ? registers : buffer.data();
+    for (std::int64_t i = begin; i < end; ++i) {  // i = (n, query, head)
+      const std::int64_t n = i / (queries * heads), head = i % heads;
+      std::fill_n(sum, dim, 0.f);
+      for (std::int64_t s = 0; s < levels * points; ++s) {
+        const DeformLevel& level = args.level[s / points];
+        const float* place = args.locations.as<float>() + (i * levels * points + s) * 2;
+        const float* base = args.value.as<float>() + ((n * tokens + level.start) * heads + head) * dim;
+        gather(base, heads * dim, level, place[0] * static_cast<float>(level.width) - 0.5f,
+               place[1] * static_cast<float>(level.height) - 0.5f, args.weights.as<float>()[i * levels * points + s],
+               sum, dim);
+      }
+      std::copy_n(sum, dim, args.out.as<float>() + i * dim);
+    }
+  });
+}
+
 }  // namespace
 
 void deform_attention_fused_cpu(const DeformFusedArgs& args) {
@@ -115,24 +142,7 @@ void deform_attention_fused_cpu(const DeformFusedArgs& args) {
 }
 
 void deform_attention_cpu(const DeformAttentionArgs& args) {
-  const std::int64_t queries = args.weights.size[1], heads = args.weights.size[2];
-  const std::int64_t levels = args.weights.size[3], points = args.weights.size[4];
-  const std::int64_t tokens = args.value.size[1], dim = args.value.size[3];
-  cpu::parallel_for(args.value.size[0] * queries * heads, 64, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {  // i = (n, query, head)
-      const std::int64_t n = i / (queries * heads), head = i % heads;
-      float* sum = args.out.as<float>() + i * dim;
-      std::fill_n(sum, dim, 0.f);
-      for (std::int64_t s = 0; s < levels * points; ++s) {
-        const DeformLevel& level = args.level[s / points];
-        const float* place = args.locations.as<float>() + (i * levels * points + s) * 2;
-        const float* base = args.value.as<float>() + ((n * tokens + level.start) * heads + head) * dim;
-        gather(base, heads * dim, level, place[0] * static_cast<float>(level.width) - 0.5f,
-               place[1] * static_cast<float>(level.height) - 0.5f, args.weights.as<float>()[i * levels * points + s],
-               sum, dim);
-      }
-    }
-  });
+  for_head_dim(args.value.size[3], [&]<int kDim>(std::integral_constant<int, kDim>) { attend_queries<kDim>(args); });
 }
 
 }  // namespace visage::ops
