@@ -29,8 +29,8 @@ Tensor add(const Tensor& x, const Tensor& y) {
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
   on_cpu("add", x.device(), [&] { add_cpu(x.view(), y.view(), out.view()); });
   const Tensor inputs[] = {x, y};
-  autograd::record("add", inputs, out, [](const Tensor& gy, Targets targets) {
-    accumulate_rows("add", gy, targets, 1);
+  autograd::record("add", inputs, out, [same = x.size() == y.size()](const Tensor& gy, Targets targets) {
+    same ? accumulate("add", gy, targets, 1) : accumulate_rows("add", gy, targets, 1);
     if (wants(targets, 0) && !targets[0].adopt(gy)) accumulate("add", gy, targets, 0);
   });
   return out;

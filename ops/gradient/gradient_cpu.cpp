@@ -109,18 +109,24 @@ void sum_rows(const SumRows& a) {
 
 template <class T, class To>
 void relu(const Relu& a) {
-  const T* gy = a.gy.as<const T>();
-  const T* y = a.y.as<const T>();
-  To* to = a.gradient.to.as<To>();
   const float beta = a.gradient.beta;
   cpu::parallel_for(a.y.size.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    const auto passed = [=](std::int64_t i) {
-      return static_cast<float>(y[i]) > 0.f ? static_cast<float>(gy[i]) : 0.f;
-    };
+    const T* gy = a.gy.as<const T>();
+    const T* y = a.y.as<const T>();
+    To* to = a.gradient.to.as<To>();
+    // gy is read in any case, or the loops do not vectorise.
     if (beta == 0) {
-      for (std::int64_t i = begin; i < end; ++i) store(to[i], passed(i));
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) {
+        const auto g = static_cast<float>(gy[i]);
+        store(to[i], static_cast<float>(y[i]) > 0.f ? g : 0.f);
+      }
     } else {
-      for (std::int64_t i = begin; i < end; ++i) store(to[i], beta * static_cast<float>(to[i]) + passed(i));
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) {
+        const auto g = static_cast<float>(gy[i]);
+        store(to[i], beta * static_cast<float>(to[i]) + (static_cast<float>(y[i]) > 0.f ? g : 0.f));
+      }
     }
   });
 }

@@ -22,8 +22,10 @@ template <class T, class Use>
 void for_passed(const T* gy, const T* relu_result, std::int64_t channels, Use&& use) {
   if (relu_result) {
 #pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c)
-      use(c, static_cast<float>(relu_result[c]) > 0.f ? static_cast<float>(gy[c]) : 0.f);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const auto g = static_cast<float>(gy[c]);  // read in any case, or the loop does not vectorise
+      use(c, static_cast<float>(relu_result[c]) > 0.f ? g : 0.f);
+    }
   } else {
 #pragma omp simd
     for (std::int64_t c = 0; c < channels; ++c) use(c, static_cast<float>(gy[c]));

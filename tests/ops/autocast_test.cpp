@@ -57,8 +57,9 @@ struct Case {
 };
 
 std::vector<Case> cases(Tensor (*numbers)(const Dims&, std::uint64_t)) {
-  return {{convolve, {numbers({2, 9, 12, 32}, 1), numbers({48, 3, 3, 32}, 2), numbers({48}, 3)}, numbers({2, 5, 6, 48}, 4)},
-          {project, {numbers({2, 50, 64}, 1), numbers({96, 64}, 2), numbers({96}, 3)}, numbers({2, 50, 96}, 4)}};
+  return {
+      {convolve, {numbers({2, 9, 12, 32}, 1), numbers({48, 3, 3, 32}, 2), numbers({48}, 3)}, numbers({2, 5, 6, 48}, 4)},
+      {project, {numbers({2, 50, 64}, 1), numbers({96, 64}, 2), numbers({96}, 3)}, numbers({2, 50, 96}, 4)}};
 }
 
 TEST_F(Autocast, RoundsTheFactorsAndNothingElse) {
