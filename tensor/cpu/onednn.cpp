@@ -49,6 +49,15 @@ Desc strided_transposed(const Tensor& t) {
 Desc image(const Tensor& t, Type type) { return {{t.size(0), t.size(3), t.size(1), t.size(2)}, type, Tag::nhwc}; }
 Desc image(const Tensor& t) { return image(t, type_of(t)); }
 
+// The result is added to beta times what is there.
+dnnl::primitive_attr sum_attributes(float beta) {
+  dnnl::post_ops post;
+  if (beta != 0.f) post.append_sum(beta);
+  dnnl::primitive_attr attr;
+  attr.set_post_ops(post);
+  return attr;
+}
+
 dnnl::primitive_attr attributes(Activation activation, float beta) {
   dnnl::post_ops post;
   if (beta != 0.f) post.append_sum(beta);
@@ -70,6 +79,7 @@ struct Primitive {
   dnnl::primitive run;
   Desc source, weights, bias, destination, scratchpad;
   std::string implementation;
+  dnnl::reorder to_plain;  // of a gradient of weights: from the layout of `weights` to ours
 };
 
 template <class PrimitiveDesc, class Op>
@@ -80,7 +90,8 @@ Primitive finish(const PrimitiveDesc& desc, bool has_bias) {
           has_bias ? desc.query_md(dnnl::query::weights_md, 1) : Desc(),
           desc.dst_desc(),
           desc.scratchpad_desc(),
-          desc.impl_info_str()};
+          desc.impl_info_str(),
+          {}};
 }
 
 Primitive make_convolution(const Convolution& a) {
@@ -155,7 +166,13 @@ Primitive make_backward_data(const ConvolutionBackwardData& a) {
           Desc(),
           desc.diff_dst_desc(),
           desc.scratchpad_desc(),
-          desc.impl_info_str()};
+          desc.impl_info_str(),
+          {}};
+}
+
+Desc plain_convolution_weight(const Tensor& w) {
+  const std::int64_t o = w.size(0), h = w.size(1), v = w.size(2), i = w.size(3);
+  return {{o, i, h, v}, Type::f32, dnnl::memory::dims{h * v * i, 1, v * i, i}};
 }
 
 Primitive make_backward_weights(const ConvolutionBackwardWeights& a) {
@@ -179,7 +196,9 @@ Primitive make_backward_weights(const ConvolutionBackwardWeights& a) {
           Desc(),
           desc.diff_dst_desc(),
           desc.scratchpad_desc(),
-          desc.impl_info_str()};
+          desc.impl_info_str(),
+          dnnl::reorder({engine(), desc.diff_weights_desc(), engine(), plain_convolution_weight(a.gweight),
+                         sum_attributes(a.beta)})};
 }
 
 Primitive make_linear(const Linear& a) {
@@ -220,7 +239,7 @@ Key key_of(const ConvolutionBackwardData& a) {
   return key;
 }
 Key key_of(const ConvolutionBackwardWeights& a) {
-  Key key{4, num_threads(), a.stride, a.padding};
+  Key key{4, num_threads(), a.stride, a.padding, std::bit_cast<std::int32_t>(a.beta)};
   for (const Tensor* t : {&a.x, &a.gy, &a.gweight}) append(key, *t);
   return key;
 }
@@ -231,6 +250,7 @@ struct Packed {
   std::uint64_t version;
   const void* data;
   dnnl::memory memory;
+  dnnl::reorder pack;
 };
 
 std::string describe(const Tensor& t) {
@@ -290,12 +310,13 @@ class Caches {
                               [&](const Packed& p) { return p.data == data && p.memory.get_desc() == wanted; });
     if (entry != entries.end() && entry->version == storage->version()) return entry->memory;
     if (entry == entries.end()) {
-      entries.push_back({weight.storage(), 0, data, dnnl::memory(wanted, engine())});
+      entries.push_back({weight.storage(), 0, data, dnnl::memory(wanted, engine()),
+                         dnnl::reorder({engine(), plain, engine(), wanted})});
       entry = std::prev(entries.end());
     }
     // A weight that was written since, by an optimizer, is packed again into the memory it had.
     dnnl::memory from(plain, engine(), const_cast<void*>(data));
-    dnnl::reorder(from, entry->memory).execute(stream, from, entry->memory);
+    entry->pack.execute(stream, from, entry->memory);
     stream.wait();
     entry->version = storage->version();
     const dnnl::memory memory = entry->memory;
@@ -345,11 +366,6 @@ void execute(const Primitive& p, const Tensor& x, const dnnl::memory& weights, c
   if (bias) args.emplace(DNNL_ARG_BIAS, wrap(p.bias, bias));
   p.run.execute(stream, args);
   stream.wait();
-}
-
-Desc plain_convolution_weight(const Tensor& w) {
-  const std::int64_t o = w.size(0), h = w.size(1), v = w.size(2), i = w.size(3);
-  return {{o, i, h, v}, Type::f32, dnnl::memory::dims{h * v * i, 1, v * i, i}};
 }
 
 }  // namespace
@@ -404,11 +420,7 @@ void run(const ConvolutionBackwardWeights& args) {
                                   {DNNL_ARG_DIFF_WEIGHTS, from},
                                   {DNNL_ARG_SCRATCHPAD, scratch(primitive->scratchpad)}});
   dnnl::memory to = wrap(plain_convolution_weight(args.gweight), args.gweight);
-  dnnl::post_ops post;
-  if (args.beta != 0.f) post.append_sum(args.beta);
-  dnnl::primitive_attr attr;
-  attr.set_post_ops(post);
-  dnnl::reorder(dnnl::reorder::primitive_desc(from, to, attr)).execute(stream, from, to);
+  primitive->to_plain.execute(stream, from, to);
   stream.wait();
 }
 
