@@ -1,5 +1,6 @@
 #include "cli/evaluation_report.h"
 
+#include "cli/table.h"
 #include "nn/checkpoint/file_bytes.h"
 
 #include <nlohmann/json.hpp>
@@ -20,10 +21,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kColumn = 7, kWidestName = 30;
 
-std::string right(const std::string& text, size_t width) {
-  return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
-}
-
 std::string percent(double fraction) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", 100 * fraction);
@@ -42,18 +39,6 @@ std::string percents(std::initializer_list<double> fractions) {
   std::string line;
   for (const double fraction : fractions) line += percent(fraction);
   return line;
-}
-
-// Characters of UTF-8 text, for the width of a column.
-size_t characters(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
-std::string left(std::string text, size_t width) {
-  const size_t length = characters(text);
-  if (length < width) text.append(width - length, ' ');
-  return text;
 }
 
 std::string identity_line(const IdentityMetrics& metrics) {

@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/pseudo.h"
 #include "cli/suggest.h"
+#include "cli/sweep.h"
 #include "cli/track.h"
 #include "cli/train.h"
 #include "cli/usage.h"
@@ -59,6 +60,7 @@ class Program {
   void define_pseudo();
   void define_eval();
   void define_train();
+  void define_sweep();
   void define_inspect();
   void define_convert();
   void define_data();
@@ -69,11 +71,12 @@ class Program {
   static void add_weights(CLI::App* app, WeightChoice& weights);
   void add_quiet(CLI::App* app);
   void add_existing(CLI::App* app);
+  static void add_sets(CLI::App* app, SetOptions& sets);
   void dispatch();
 
   CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
   CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *eval_ = nullptr, *inspect_ = nullptr,
-           *convert_ = nullptr, *data_ = nullptr, *train_ = nullptr;
+           *convert_ = nullptr, *data_ = nullptr, *train_ = nullptr, *sweep_ = nullptr;
   std::string name_ = "visage";
   TrackCommand track_command_;
   DemoCommand demo_command_;
@@ -81,6 +84,7 @@ class Program {
   std::vector<const CLI::Option*> decided_by_manifest_;
   EvalCommand eval_command_;
   TrainCommand train_command_;
+  SweepCommand sweep_command_;
   InspectOptions inspect_options_;
   ConvertOptions convert_options_;
   DataCheckCommand data_check_command_;
@@ -104,6 +108,7 @@ Program::Program() {
   define_pseudo();
   define_eval();
   define_train();
+  define_sweep();
   define_inspect();
   define_convert();
   define_data();
@@ -379,6 +384,63 @@ void Program::define_eval() {
   add_quiet(app);
 }
 
+void Program::add_sets(CLI::App* app, SetOptions& sets) {
+  app->add_option("--data", sets.data,
+                  "Folder with instances.json and JPEGImages; may be repeated, folders of one name are repetitions "
+                  "(default: synthetic sets are made)")
+      ->type_name("DIR")
+      ->expected(1)
+      ->take_all()
+      ->group("Input");
+  const char* const made = "Sets that are made";
+  app->add_option("--videos", sets.videos, "Videos of a set")->capture_default_str()->type_name("N")->group(made);
+  app->add_option("--seeds", sets.seeds, "Sets of each mode")->capture_default_str()->type_name("N")->group(made);
+  app->add_option("--first-seed", sets.first_seed, "Seed of the first set")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(made);
+  app->add_option("--frames", sets.pseudo.frames, "Frames a video")->capture_default_str()->type_name("N")->group(made);
+  app->add_option_function<std::string>(
+         "--size", [&sets](const std::string& text) { sets.pseudo.size = parse_size(text); },
+         "Frame size (default 640x360)")
+      ->type_name("WxH")
+      ->group(made);
+  app->add_option("--keep", sets.keep, "Keep them in this folder, and use those that are there already")
+      ->type_name("DIR")
+      ->group(made);
+}
+
+void Program::define_sweep() {
+  SweepCommand& c = sweep_command_;
+  CLI::App* const app = sweep_ =
+      add_command("sweep", "Reproduce the paper's tables: many settings of the tracker, one pass of the detector",
+                  "Examples:\n"
+                  "  visage sweep --weights model.safetensors --config model.toml\n"
+                  "  visage sweep --data data/track --data data/swap --table 7 --weights ...\n"
+                  "  visage sweep --data a/swap --data b/swap --table 6 --json alpha.json --weights ...");
+  add_sets(app, c.sets);
+  using experiments::Ablation;
+  add_choice(app, "--table", c.tables,
+             {{"all", {}},
+              {"4", {Ablation::memory}},
+              {"6", {Ablation::alpha}},
+              {"7", {Ablation::pseudo}},
+              {"window", {Ablation::window}},
+              {"weighting", {Ablation::weighting}}},
+             "Table of the paper, or frames or weights of the memory bank (default all)");
+  add_config(app, config_, overrides_);
+  add_weights(app, c.weights);
+  add_choice(app, "--precision", c.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
+             "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
+      ->group("Speed");
+  app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
+  app->add_option("--json", c.json, "Also write all numbers here")->type_name("FILE")->group("Output");
+  app->add_option("--markdown", c.markdown, "Also write the tables into a section of this file")
+      ->type_name("FILE")
+      ->group("Output");
+  add_quiet(app);
+}
+
 void Program::define_inspect() {
   CLI::App* const app = inspect_ =
       add_command("inspect", "List the tensors of a weight file, or make test weights",
@@ -458,6 +520,12 @@ void Program::dispatch() {
     eval_command_.overrides = overrides;
     eval_command_.verbosity = verbosity_;
     return run_eval(eval_command_, std::cout);
+  }
+  if (sweep_->parsed()) {
+    sweep_command_.config = config_;
+    sweep_command_.overrides = overrides;
+    sweep_command_.verbosity = verbosity_;
+    return run_sweep(sweep_command_, std::cout);
   }
   if (data_->parsed()) return check_data(data_check_command_, std::cout);
   if (convert_->parsed()) return convert(convert_options_, std::cout);

@@ -42,13 +42,18 @@ bool is_own_name(const fs::path& file) {
   return depth == 2 || (depth == 3 && (is_numbered(last, "", ".png") || is_numbered(last, "", ".jpg")));
 }
 
-// throws InputError unless everything in the folder is a set of this command, which its annotations say and its names.
-void check_own(const fs::path& folder) {
+// Whether the annotations in a folder begin with this description.
+bool is_described(const fs::path& folder, const std::string& description) {
   std::ifstream annotations(folder / pseudo::kAnnotationFile, std::ios::binary);
-  const std::string start = std::string("{\"info\":{\"description\":\"") + kDescription;
+  const std::string start = "{\"info\":{\"description\":\"" + description;
   std::string found(start.size(), '\0');
   annotations.read(found.data(), static_cast<std::streamsize>(found.size()));
-  check<InputError>(found == start, "", folder.string(),
+  return found == start;
+}
+
+// throws InputError unless everything in the folder is a set of this command, which its annotations say and its names.
+void check_own(const fs::path& folder) {
+  check<InputError>(is_described(folder, kDescription), "", folder.string(),
                     ": holds something else than a pseudo data set; choose another output folder");
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
     const fs::path name = entry.path().lexically_relative(folder);
@@ -171,6 +176,12 @@ void write_set(const Order& order, pseudo::Mode mode, const Sources& sources, fi
 }
 
 }  // namespace
+
+bool is_made(const PseudoCommand& command) {
+  const fs::path folder =
+      fs::path(command.output) / (command.split.empty() ? name_of(command.options.mode) : command.split);
+  return is_described(folder, kDescription + describe(command.options, command.videos) + "\"");
+}
 
 void run_pseudo(const PseudoCommand& command, std::ostream& log) {
   check<UsageError>(!command.output.empty(), "pseudo: name an output folder");

@@ -40,4 +40,7 @@ struct PseudoCommand {
 /// folder cannot be written or holds anything that this command did not make.
 void run_pseudo(const PseudoCommand& command, std::ostream& log);
 
+/// Whether OUTPUT/SPLIT is already the procedural set of options.mode that the command makes, by its description.
+[[nodiscard]] bool is_made(const PseudoCommand& command);
+
 }  // namespace visage::cli
