@@ -13,12 +13,6 @@
 namespace visage::train {
 namespace {
 
-// Streams of one clip: 0 for what its frames share, 1 + f for what frame f has for itself.
-CounterRandom stream(std::initializer_list<uint64_t> key, uint64_t number) {
-  CounterRandom base(key);
-  return CounterRandom({base.bits(), number});
-}
-
 int64_t pick(const std::vector<int64_t>& list, CounterRandom& random) {
   return list[random.integer(0, static_cast<int64_t>(list.size()) - 1)];
 }
@@ -46,23 +40,50 @@ Crop draw_crop(const AugmentOptions& options, media::Size frame, CounterRandom& 
   return crop;
 }
 
-Window place(const Crop& crop, media::Size frame, CounterRandom& random) {
-  const auto interval = [&](int64_t full, int64_t part, int64_t pixels) {
-    const auto start = static_cast<double>(random.integer(0, full - part));
-    const int64_t from = std::clamp<int64_t>(std::llround(start / crop.scale), 0, pixels - 1);
+// `count` numbers from [0, 1) in ascending or, as often, in descending order: how far each frame of a clip is on its
+// way.
+std::vector<double> way(int64_t count, CounterRandom& random) {
+  std::vector<double> at(count);
+  for (double& x : at) x = random.uniform();
+  std::sort(at.begin(), at.end());
+  if (random.chance(0.5)) std::reverse(at.begin(), at.end());
+  return at;
+}
+
+// The window of a frame; (x, y) is its corner in the scaled frame.
+Window window_at(const Crop& crop, int64_t x, int64_t y, media::Size frame) {
+  const auto interval = [&](int64_t start, int64_t part, int64_t pixels) {
+    const int64_t from = std::clamp<int64_t>(std::llround(static_cast<double>(start) / crop.scale), 0, pixels - 1);
     const int64_t size = std::max<int64_t>(1, std::llround(static_cast<double>(part) / crop.scale));
     return std::pair(from, std::min(size, pixels - from));
   };
-  const auto [y, height] = interval(crop.frame_height, crop.height, frame.height);
-  const auto [x, width] = interval(crop.frame_width, crop.width, frame.width);
-  return {.x = x, .y = y, .width = width, .height = height};
+  const auto [top, height] = interval(y, crop.height, frame.height);
+  const auto [left, width] = interval(x, crop.width, frame.width);
+  return {.x = left, .y = top, .width = width, .height = height};
 }
 
-void turn(const AugmentOptions& options, CounterRandom& random, Geometry& geometry) {
-  const double degrees = random.uniform(-options.most_rotation, options.most_rotation);
-  geometry.angle = degrees * std::numbers::pi / 180;
-  geometry.center_x = random.uniform(0.4, 0.6) * geometry.out.width;
-  geometry.center_y = random.uniform(0.4, 0.6) * geometry.out.height;
+// Between a corner and another one to the right of it and below, as in the official code.
+void move_windows(const Crop& crop, media::Size frame, CounterRandom& random, std::vector<Geometry>& clip) {
+  const int64_t last_y = crop.frame_height - crop.height, last_x = crop.frame_width - crop.width;
+  const int64_t y0 = random.integer(0, last_y), x0 = random.integer(0, last_x);
+  const int64_t y1 = random.integer(y0, last_y), x1 = random.integer(x0, last_x);
+  const std::vector<double> at = way(static_cast<int64_t>(clip.size()), random);
+  for (size_t f = 0; f < clip.size(); ++f) {
+    const auto between = [&](int64_t a, int64_t b) {
+      return std::llround(static_cast<double>(a) + static_cast<double>(b - a) * at[f]);
+    };
+    clip[f].window = window_at(crop, between(x0, x1), between(y0, y1), frame);
+  }
+}
+
+void turn(const AugmentOptions& options, CounterRandom& random, std::vector<Geometry>& clip) {
+  const double x = random.uniform(0.4, 0.6), y = random.uniform(0.4, 0.6);
+  const std::vector<double> at = way(static_cast<int64_t>(clip.size()), random);
+  for (size_t f = 0; f < clip.size(); ++f) {
+    clip[f].angle = (2 * at[f] - 1) * options.most_rotation * std::numbers::pi / 180;
+    clip[f].center_x = x * clip[f].out.width;
+    clip[f].center_y = y * clip[f].out.height;
+  }
 }
 
 media::Image cut(const media::Image& image, const Window& window) {
@@ -122,7 +143,6 @@ media::Image rotate(const media::Image& image, const Geometry& geometry) {
 AugmentOptions image_augmentation() {
   AugmentOptions options;
   options.short_edges = {288, 320, 352, 384, 416, 448, 480, 512};
-  options.flip = options.crop = Vary::by_frame;
   options.most_rotation = 15;
   return options;
 }
@@ -150,29 +170,19 @@ void check_options(const AugmentOptions& options) {
 
 std::vector<Geometry> draw_geometry(const AugmentOptions& options, media::Size frame, int64_t frames,
                                     std::initializer_list<uint64_t> key) {
-  CounterRandom shared = stream(key, 0);
+  CounterRandom random({CounterRandom(key).bits(), 0});  // another stream would be other clips for a published seed
   Geometry common{.window = {0, 0, frame.width, frame.height}, .out = frame};
-  common.flip = shared.chance(options.flip_probability);
-  const bool cropped = shared.chance(options.crop_probability);
-  const int64_t short_edge = pick(options.short_edges, shared);
-  Crop crop;
-  if (cropped) {
-    crop = draw_crop(options, frame, shared);
-    common.window = place(crop, frame, shared);
-  }
+  common.flip = random.chance(options.flip_probability);
+  const bool cropped = random.chance(options.crop_probability);
+  const int64_t short_edge = pick(options.short_edges, random);
+  const Crop crop = cropped ? draw_crop(options, frame, random) : Crop();
   const media::Size seen =
       cropped ? media::Size{to_int(static_cast<double>(crop.width)), to_int(static_cast<double>(crop.height))} : frame;
   common.out = media::resized_size(seen, static_cast<int>(short_edge), static_cast<int>(options.longest_edge));
-  if (options.most_rotation > 0) turn(options, shared, common);
-
-  std::vector<Geometry> all(frames, common);
-  for (int64_t f = 0; f < frames; ++f) {
-    CounterRandom own = stream(key, 1 + static_cast<uint64_t>(f));
-    if (options.flip == Vary::by_frame) all[f].flip = own.chance(options.flip_probability);
-    if (options.crop == Vary::by_frame && cropped) all[f].window = place(crop, frame, own);
-    if (options.rotation == Vary::by_frame && options.most_rotation > 0) turn(options, own, all[f]);
-  }
-  return all;
+  std::vector<Geometry> clip(frames, common);
+  if (cropped) move_windows(crop, frame, random, clip);
+  if (options.most_rotation > 0) turn(options, random, clip);
+  return clip;
 }
 
 media::Image apply(const Geometry& geometry, const media::Image& image) {

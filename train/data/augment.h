@@ -7,29 +7,27 @@
 
 namespace visage::train {
 
-/// Whether something is drawn once a clip, so that its frames stay a video, or anew for every frame.
-enum class Vary { by_clip, by_frame };
-
-/// Geometric augmentation; the defaults are the official recipe for videos. Sides are in pixels.
+/// Geometric augmentation; the defaults are the official recipe for videos. Sides are in pixels. Everything is drawn
+/// once a clip, so that its frames stay a video; crop window and rotation move in one direction through the clip.
 struct AugmentOptions {
   std::vector<int64_t> short_edges{320, 352, 384, 416, 448, 480, 512, 544, 576, 608, 640};  // one is drawn a clip
   int64_t longest_edge = 768;  // a frame is resized less where its longer side would exceed this
 
   double flip_probability = 0.5;  // left-right
-  Vary flip = Vary::by_clip;
 
   /// With this probability a clip is cropped: its short edge is scaled to one of `crop_short_edges`, and a window with
   /// sides drawn from [crop_least, crop_most] is taken (the whole side where it is shorter) before the resize above.
+  /// From frame to frame the window moves along a line between two places, by random steps.
   double crop_probability = 0.5;
   std::vector<int64_t> crop_short_edges{400, 500, 600};
   int64_t crop_least = 384, crop_most = 600;
-  Vary crop = Vary::by_clip;  // by frame: the window moves, its size stays that of the clip
 
-  double most_rotation = 0;  // degrees to either side, about a point between 40 and 60 % of each side
-  Vary rotation = Vary::by_frame;
+  /// Degrees to either side, about a point between 40 and 60 % of each side. The angles of the frames are drawn
+  /// independently and put in ascending or descending order.
+  double most_rotation = 0;
 };
 
-/// The official recipe for still images that stand in for videos: the frames differ in everything but their size.
+/// The official recipe for still images that stand in for videos.
 [[nodiscard]] AugmentOptions image_augmentation();
 
 /// Throws UsageError naming the option.

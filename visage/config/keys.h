@@ -121,15 +121,16 @@ void visit_train_data_keys(C& data, Visitor&& visit) {
   visit("train.data.longest_edge", data.longest_edge, IntegerRange{32, 8192},
         "Pixels. Clips are resized less where their longer side would exceed this.");
   visit("train.data.flip_probability", data.flip_probability, NumberRange{0, 1},
-        "Share of the clips that are mirrored left to right; of the frames, where a clip is made of an image.");
+        "Share of the clips that are mirrored left to right.");
   visit("train.data.crop_probability", data.crop_probability, NumberRange{0, 1},
-        "Share of the clips that are cropped: the shorter side is scaled to 400, 500 or 600, then a window is taken.");
+        "Share of the clips that are cropped: the shorter side is scaled to 400, 500 or 600, then a window is taken, "
+        "which moves through the clip.");
   visit(
       "train.data.crop_least", data.crop_least, IntegerRange{1, 8192},
       "Pixels. The sides of the window are drawn from crop_least to crop_most, or are those of the frame if shorter.");
   visit("train.data.crop_most", data.crop_most, IntegerRange{1, 8192}, "Pixels; see crop_least.");
   visit("train.data.rotation", data.rotation, NumberRange{0, 180},
-        "Degrees. Clips made of images are turned by up to this, either way. Videos are not.");
+        "Degrees. The frames of clips made of images are turned by up to this, either way. Videos are not.");
   visit("train.data.copy_paste", data.copy_paste, Boolean{},
         "Whether clips made of images get the objects of a second image pasted in.");
   visit("train.data.width", data.width, IntegerRange{32, 8192}, "Pixels of a synthetic frame.");
