@@ -76,7 +76,7 @@ class Program {
 
   CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
   CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *eval_ = nullptr, *inspect_ = nullptr,
-           *convert_ = nullptr, *data_ = nullptr, *train_ = nullptr, *sweep_ = nullptr;
+           *convert_ = nullptr, *data_ = nullptr, *data_config_ = nullptr, *train_ = nullptr, *sweep_ = nullptr;
   std::string name_ = "visage";
   TrackCommand track_command_;
   DemoCommand demo_command_;
@@ -87,7 +87,7 @@ class Program {
   SweepCommand sweep_command_;
   InspectOptions inspect_options_;
   ConvertOptions convert_options_;
-  DataCheckCommand data_check_command_;
+  DataCommand data_command_;
   std::string test_weights_name_, config_;
   Strings overrides_, typed_;
   files::Existing existing_ = files::Existing::refuse;
@@ -463,21 +463,29 @@ void Program::define_convert() {
 }
 
 void Program::define_data() {
-  DataCheckCommand& c = data_check_command_;
-  data_ = add_command("data", "Look at data sets: visage data check PATH", "");
+  DataCommand& c = data_command_;
+  data_ = add_command("data", "Look at data sets: visage data check PATH, visage data config PATH", "");
   data_->require_subcommand(1);
-  CLI::App* const app =
+  CLI::App* const check =
       data_->add_subcommand("check", "List what a data set holds and everything that is wrong with it");
-  app->footer(
+  check->footer(
       "YouTube-VIS, OVIS and COCO instances are read; docs/data.md has the layouts. Exit code 1: there are errors.\n"
       "Examples:\n"
       "  visage data check ytvis_2021/train.json\n"
       "  visage data check my_videos --frames all");
-  app->add_option("PATH", c.path, "Annotation file, or a folder with one")->required();
-  app->add_option("--images", c.options.image_root, "Folder that file names are relative to (default: found)")
-      ->type_name("DIR");
+  data_config_ = data_->add_subcommand("config", "Print a configuration that trains on a data set");
+  data_config_->footer(
+      "What it leaves out is the official recipe for YouTube-VIS 2019: docs/configuration.md.\n"
+      "Example:\n"
+      "  visage data config my_videos > my.toml\n"
+      "  visage train --config my.toml --init model_final_3c8ec9.pkl --output runs/mine");
+  for (CLI::App* const app : {check, data_config_}) {
+    app->add_option("PATH", c.path, "Annotation file, or a folder with one")->required();
+    app->add_option("--images", c.options.image_root, "Folder that file names are relative to (default: found)")
+        ->type_name("DIR");
+  }
   add_choice(
-      app, "--frames", c.options.frames,
+      check, "--frames", c.options.frames,
       {{"none", train::FrameCheck::none}, {"sample", train::FrameCheck::sample}, {"all", train::FrameCheck::all}},
       "Image files: leave alone, see that all exist and look into some (default), or decode all");
 }
@@ -527,7 +535,8 @@ void Program::dispatch() {
     sweep_command_.verbosity = verbosity_;
     return run_sweep(sweep_command_, std::cout);
   }
-  if (data_->parsed()) return check_data(data_check_command_, std::cout);
+  if (data_config_->parsed()) return print_config(data_command_, std::cout);
+  if (data_->parsed()) return check_data(data_command_, std::cout);
   if (convert_->parsed()) return convert(convert_options_, std::cout);
   if (test_weights_name_.empty()) return inspect(inspect_options_, std::cout);
   Model model(config::load_config(config_, overrides).model);

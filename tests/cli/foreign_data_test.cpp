@@ -120,12 +120,20 @@ class ForeignData : public testing::Test {
   json set_;
 };
 
-TEST_F(ForeignData, IsCheckedTrainedOnTrackedAndScored) {
+TEST_F(ForeignData, IsCheckedDescribedTrainedOnTrackedAndScored) {
   const Ended checked = run({"data", "check", data_, "--frames", "all"});
   EXPECT_EQ(checked.code, 0) << checked.err;
   EXPECT_THAT(checked.out,
               AllOf(HasSubstr("2, 9 frames, 2 to 7 a video"), HasSubstr("128x72 (1)"), HasSubstr("80x112 (1)"),
                     HasSubstr("classes    3"), HasSubstr("1 crowd regions"), HasSubstr("0 errors")));
+
+  const Ended recipe = run({"data", "config", data_});
+  ASSERT_EQ(recipe.code, 0) << recipe.err;
+  write_text(folder_ / "my.toml", recipe.out);
+  const Config config = config::load_config(folder_ / "my.toml");
+  EXPECT_THAT(config.class_names, testing::ElementsAre("bench", "cart", "trolley"));
+  EXPECT_EQ(config.model.detector.num_classes, 3);
+  EXPECT_EQ(train::make_sources(config)[0].dataset->size(), 2);
 
   const Ended trained = train(data_);
   ASSERT_EQ(trained.code, 0) << trained.err;
