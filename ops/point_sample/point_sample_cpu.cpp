@@ -3,9 +3,9 @@
 #include "tensor/cpu/parallel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 namespace visage::ops {
@@ -123,24 +123,24 @@ void uncertain_points_cpu(const UncertainPointsArgs& args) {
   const std::int64_t candidates = args.candidates.size[1], random = args.random.size[1];
   const std::int64_t keep = args.out.size[1] - random;
   cpu::parallel_for(args.out.size[0], 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> distance(candidates);
-    std::vector<std::int64_t> order(candidates);
+    // |logit| above the index: bits of floats that are not negative are in their order, and no two keys are equal.
+    std::vector<std::uint64_t> keys(candidates), selected;
     for (std::int64_t m = begin; m < end; ++m) {
       for (std::int64_t i = 0; i < candidates; ++i) {
         const float logit = args.logits.as<float>()[m * candidates + i];
         // What is not a number comes last and does not upset the order.
-        distance[i] = std::isnan(logit) ? std::numeric_limits<float>::infinity() : std::abs(logit);
+        const float distance = std::isnan(logit) ? std::numeric_limits<float>::infinity() : std::abs(logit);
+        keys[i] = std::uint64_t{std::bit_cast<std::uint32_t>(distance)} << 32 | static_cast<std::uint64_t>(i);
       }
-      std::iota(order.begin(), order.end(), 0);
-      const auto nearer = [&](std::int64_t a, std::int64_t b) {
-        return distance[a] != distance[b] ? distance[a] < distance[b] : a < b;
-      };
-      std::nth_element(order.begin(), order.begin() + keep, order.end(), nearer);
-      std::sort(order.begin(), order.begin() + keep);  // one order, whatever the library's selection leaves
       float* to = args.out.as<float>() + m * (keep + random) * 2;
-      for (std::int64_t i = 0; i < keep; ++i)
-        std::copy_n(args.candidates.as<float>() + (m * candidates + order[i]) * 2, 2, to + 2 * i);
-      std::copy_n(args.random.as<float>() + m * random * 2, random * 2, to + 2 * keep);
+      if (keep > 0) {
+        selected = keys;
+        std::nth_element(selected.begin(), selected.begin() + keep - 1, selected.end());
+        const std::uint64_t last = selected[keep - 1];
+        for (std::int64_t i = 0; i < candidates; ++i)
+          if (keys[i] <= last) to = std::copy_n(args.candidates.as<float>() + (m * candidates + i) * 2, 2, to);
+      }
+      std::copy_n(args.random.as<float>() + m * random * 2, random * 2, to);
     }
   });
 }
