@@ -92,6 +92,12 @@ class Steps {
     return *losses.total.data<float>();
   }
 
+  std::int64_t parameters() const {
+    std::int64_t count = 0;
+    for (const train::TrainedParameter& parameter : parameters_) count += parameter.value.numel();
+    return count;
+  }
+
  private:
   void update() {
     std::vector<Tensor> gradients;
@@ -142,6 +148,7 @@ void train_step(benchmark::State& state, const Config& config, const Shape& shap
   for (const StageTime& stage : stage_times())
     state.counters[stage.name + "_cpu_ms"] = 1e3 * stage.cpu_seconds / static_cast<double>(stage.calls);
   state.counters["loss"] = loss;
+  state.counters["parameters"] = static_cast<double>(steps.parameters());
   // Of the whole process: run one case at a time (--benchmark_filter) to have its own peak.
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
