@@ -1,5 +1,6 @@
 #include "cli/main.h"
 
+#include "cli/analyze.h"
 #include "cli/convert.h"
 #include "cli/data.h"
 #include "cli/demo.h"
@@ -61,6 +62,7 @@ class Program {
   void define_eval();
   void define_train();
   void define_sweep();
+  void define_analyze();
   void define_inspect();
   void define_convert();
   void define_data();
@@ -71,12 +73,14 @@ class Program {
   static void add_weights(CLI::App* app, WeightChoice& weights);
   void add_quiet(CLI::App* app);
   void add_existing(CLI::App* app);
-  static void add_sets(CLI::App* app, SetOptions& sets);
+  void add_experiment(CLI::App* app, ExperimentCommand& command);
+  void complete(ExperimentCommand& command, const Strings& overrides) const;
   void dispatch();
 
   CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
   CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *eval_ = nullptr, *inspect_ = nullptr,
-           *convert_ = nullptr, *data_ = nullptr, *data_config_ = nullptr, *train_ = nullptr, *sweep_ = nullptr;
+           *convert_ = nullptr, *data_ = nullptr, *data_config_ = nullptr, *train_ = nullptr, *sweep_ = nullptr,
+           *flip_ = nullptr, *embeddings_ = nullptr;
   std::string name_ = "visage";
   TrackCommand track_command_;
   DemoCommand demo_command_;
@@ -85,6 +89,8 @@ class Program {
   EvalCommand eval_command_;
   TrainCommand train_command_;
   SweepCommand sweep_command_;
+  FlipCommand flip_command_;
+  EmbeddingsCommand embeddings_command_;
   InspectOptions inspect_options_;
   ConvertOptions convert_options_;
   DataCommand data_command_;
@@ -109,6 +115,7 @@ Program::Program() {
   define_eval();
   define_train();
   define_sweep();
+  define_analyze();
   define_inspect();
   define_convert();
   define_data();
@@ -384,7 +391,8 @@ void Program::define_eval() {
   add_quiet(app);
 }
 
-void Program::add_sets(CLI::App* app, SetOptions& sets) {
+void Program::add_experiment(CLI::App* app, ExperimentCommand& command) {
+  SetOptions& sets = command.sets;
   app->add_option("--data", sets.data,
                   "Folder with instances.json and JPEGImages; may be repeated, folders of one name are repetitions "
                   "(default: synthetic sets are made)")
@@ -408,6 +416,13 @@ void Program::add_sets(CLI::App* app, SetOptions& sets) {
   app->add_option("--keep", sets.keep, "Keep them in this folder, and use those that are there already")
       ->type_name("DIR")
       ->group(made);
+  add_config(app, config_, overrides_);
+  add_weights(app, command.weights);
+  add_choice(app, "--precision", command.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
+             "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
+      ->group("Speed");
+  app->add_option("--threads", command.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
+  add_quiet(app);
 }
 
 void Program::define_sweep() {
@@ -418,7 +433,7 @@ void Program::define_sweep() {
                   "  visage sweep --weights model.safetensors --config model.toml\n"
                   "  visage sweep --data data/track --data data/swap --table 7 --weights ...\n"
                   "  visage sweep --data a/swap --data b/swap --table 6 --json alpha.json --weights ...");
-  add_sets(app, c.sets);
+  add_experiment(app, c.experiment);
   using experiments::Ablation;
   add_choice(app, "--table", c.tables,
              {{"all", {}},
@@ -428,17 +443,58 @@ void Program::define_sweep() {
               {"window", {Ablation::window}},
               {"weighting", {Ablation::weighting}}},
              "Table of the paper, or frames or weights of the memory bank (default all)");
-  add_config(app, config_, overrides_);
-  add_weights(app, c.weights);
-  add_choice(app, "--precision", c.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
-             "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
-      ->group("Speed");
-  app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
   app->add_option("--json", c.json, "Also write all numbers here")->type_name("FILE")->group("Output");
   app->add_option("--markdown", c.markdown, "Also write the tables into a section of this file")
       ->type_name("FILE")
       ->group("Output");
-  add_quiet(app);
+}
+
+void Program::define_analyze() {
+  CLI::App* const app =
+      add_command("analyze", "Look into embeddings: visage analyze flip, visage analyze embeddings", "");
+  app->require_subcommand(1);
+  const auto add_markdown = [](CLI::App* command, std::string& file) {
+    command->add_option("--markdown", file, "Also write the table into a section of this file")
+        ->type_name("FILE")
+        ->group("Output");
+  };
+
+  FlipCommand& f = flip_command_;
+  flip_ = app->add_subcommand("flip", "Are objects found again in the mirrored frame, where they have changed places?");
+  flip_->footer("Example: visage analyze flip --weights model.safetensors --config model.toml");
+  add_experiment(flip_, f.experiment);
+  flip_->add_option("--frames-each", f.frames_each, "Frames to mirror of every video")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group("Input");
+  flip_->add_option("--json", f.json, "Also write all numbers here")->type_name("FILE")->group("Output");
+  add_markdown(flip_, f.markdown);
+
+  EmbeddingsCommand& e = embeddings_command_;
+  e.experiment.sets.seeds = 1;
+  e.experiment.sets.videos = 8;
+  embeddings_ =
+      app->add_subcommand("embeddings", "Draw the embeddings of objects by t-SNE, and say how far apart they are");
+  embeddings_->footer(
+      "Example: visage analyze embeddings --weights model.safetensors --config model.toml --html embeddings.html");
+  add_experiment(embeddings_, e.experiment);
+  embeddings_->add_option("--points", e.points, "Sightings of objects to take, from the first videos")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group("Input");
+  embeddings_->add_option("--perplexity", e.tsne.perplexity, "Neighbours that count in t-SNE, about")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group("Picture");
+  embeddings_->add_option("--seed", e.tsne.seed, "Another seed, another arrangement")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group("Picture");
+  embeddings_->add_option("--html", e.html, "Draw into this page, which needs no other file")
+      ->type_name("FILE")
+      ->group("Output");
+  embeddings_->add_option("--png", e.png, "Draw into this image")->type_name("FILE")->group("Output");
+  add_markdown(embeddings_, e.markdown);
 }
 
 void Program::define_inspect() {
@@ -490,6 +546,12 @@ void Program::define_data() {
       "Image files: leave alone, see that all exist and look into some (default), or decode all");
 }
 
+void Program::complete(ExperimentCommand& command, const Strings& overrides) const {
+  command.config = config_;
+  command.overrides = overrides;
+  command.verbosity = verbosity_;
+}
+
 void Program::dispatch() {
   if (verbosity_ == Verbosity::quiet) log::set_threshold(log::Level::error);
   // What has an option of its own wins over --set, which wins over the file.
@@ -530,10 +592,16 @@ void Program::dispatch() {
     return run_eval(eval_command_, std::cout);
   }
   if (sweep_->parsed()) {
-    sweep_command_.config = config_;
-    sweep_command_.overrides = overrides;
-    sweep_command_.verbosity = verbosity_;
+    complete(sweep_command_.experiment, overrides);
     return run_sweep(sweep_command_, std::cout);
+  }
+  if (flip_->parsed()) {
+    complete(flip_command_.experiment, overrides);
+    return run_flip(flip_command_, std::cout);
+  }
+  if (embeddings_->parsed()) {
+    complete(embeddings_command_.experiment, overrides);
+    return run_embeddings(embeddings_command_, std::cout);
   }
   if (data_config_->parsed()) return print_config(data_command_, std::cout);
   if (data_->parsed()) return check_data(data_command_, std::cout);
@@ -546,7 +614,8 @@ void Program::dispatch() {
 int Program::run(int argc, char** argv) {
   check_command(app_, argc, argv);
   if (argc > 1 && argv[1][0] != '-') name_ += std::string(" ") + argv[1];
-  if (name_ == "visage data" && argc > 2 && argv[2][0] != '-') name_.append(" ").append(argv[2]);
+  if ((name_ == "visage data" || name_ == "visage analyze") && argc > 2 && argv[2][0] != '-')
+    name_.append(" ").append(argv[2]);
   if (argc < 2) {
     std::fputs(app_.help().c_str(), stderr);
     return 2;

@@ -1,20 +1,15 @@
 #include "cli/sweep.h"
 
 #include "cli/interrupt.h"
-#include "cli/pipeline_options.h"
-#include "cli/run_record.h"
 #include "cli/table.h"
-#include "cli/threads.h"
-#include "tensor/cpu/parallel.h"
+#include "cli/track.h"
 #include "tensor/error.h"
 #include "tensor/files.h"
-#include "tensor/log.h"
 #include "visage/experiments/sweep.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <map>
 #include <optional>
@@ -34,12 +29,6 @@ constexpr const char* kFootnote =
     "Kim "
     "et al. (ECCV 2024) report for ResNet-50 on the data named; other data and another model, so compare the trend.";
 
-std::string percent(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", value);
-  return text;
-}
-
 // Evaluations of every setting on every set.
 class Results {
  public:
@@ -56,9 +45,7 @@ class Results {
   /// "12.3 ± 0.4" of a setting on the sets of a group.
   std::string ap(const TrackingConfig& setting, const std::string& group) const {
     const auto at = static_cast<std::size_t>(std::ranges::find(settings_, setting) - settings_.begin());
-    const std::vector<double> values = values_of(at, group, [](const Evaluation& e) { return 100 * e.ap.ap; });
-    const experiments::Spread spread = experiments::spread_of(values);
-    return percent(spread.mean) + (values.size() > 1 ? " \u00b1 " + percent(spread.deviation) : "");
+    return percent_text(values_of(at, group, [](const Evaluation& e) { return e.ap.ap; }));
   }
 
   Json to_json() const {
@@ -114,7 +101,7 @@ Table filled(const AblationTable& ablation, const Results& results, const std::v
   for (const AblationRow& row : ablation.rows) {
     std::vector<std::string> cells = {row.name};
     for (const std::string& group : groups) cells.push_back(row.tracking ? results.ap(*row.tracking, group) : "");
-    for (const std::optional<double>& paper : row.paper) cells.push_back(paper ? percent(*paper) : "");
+    for (const std::optional<double>& paper : row.paper) cells.push_back(paper ? percent_text(*paper / 100) : "");
     table.rows.push_back(std::move(cells));
   }
   return table;
@@ -129,58 +116,43 @@ std::vector<AblationTable> chosen_tables(const SweepCommand& command, const Trac
   return tables;
 }
 
-// What was measured, in a sentence.
-std::string conditions(const SweepCommand& command, const Config& config, const EvaluationSets& sets) {
-  char date[16] = "";
-  const std::time_t now = std::time(nullptr);
-  std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
-  char base[96];
-  std::snprintf(base, sizeof base, "alpha %g, W %d, %s weighting", config.tracking.alpha, config.tracking.window,
-                config.tracking.weighting == MemoryWeighting::paper ? "paper" : "release");
-  const std::string weights =
-      command.weights.file.empty() ? "test weights " + command.weights.test_weights : command.weights.file;
-  return "Weights: " + weights + ". Data: " + sets.description() + ". Unless a row says otherwise: " + base + ". " +
-         date + ", " + cpu_name() + ".";
+std::string base_line(const TrackingConfig& base) {
+  char text[96];
+  std::snprintf(text, sizeof text, " Unless a row says otherwise: alpha %g, W %d, %s weighting.", base.alpha,
+                base.window, base.weighting == MemoryWeighting::paper ? "paper" : "release");
+  return text;
 }
 
 }  // namespace
 
 void run_sweep(const SweepCommand& command, std::ostream& out) {
-  check_choice(command.weights);
-  check_threads(command.threads);
-  const Config config = config::load_config(command.config, command.overrides);
-  if (command.threads > 0) cpu::set_num_threads(command.threads);
   // Opened first: a report that cannot be written is better known before the work than after it.
   std::unique_ptr<files::AtomicFile> json;
   if (!command.json.empty()) json = std::make_unique<files::AtomicFile>(command.json);
   std::optional<MarkdownSection> markdown;
   if (!command.markdown.empty()) markdown.emplace(command.markdown, "visage sweep");
 
-  std::vector<std::string> notes;
-  const std::unique_ptr<Model> model = load_model(config.model, command.weights, notes);
-  for (const std::string& note : notes) log::info(note);
-  const std::unique_ptr<Detector> detector = pipeline::make_detector(*model, pipeline::Plan::fast, command.precision);
-
   constexpr pseudo::Mode kModes[] = {pseudo::Mode::track, pseudo::Mode::swap};
-  const EvaluationSets sets(command.sets, kModes, config.model.detector.num_classes, command.verbosity);
-  const std::vector<AblationTable> ablations = chosen_tables(command, config.tracking);
+  const Experiment experiment(command.experiment, kModes);
+  const EvaluationSets& sets = experiment.sets();
+  const std::vector<AblationTable> ablations = chosen_tables(command, experiment.config().tracking);
   Results results(sets, experiments::settings_of(ablations));
   {
     const Interrupt interrupt;
-    Progress progress(sets.frames(), command.verbosity);
+    Progress progress(sets.frames(), command.experiment.verbosity);
     std::int64_t done = 0;
     for (const EvaluationSet& set : sets.sets()) {
-      results.add(experiments::evaluate_settings(
-          *detector, pipeline_options(config, pipeline::Plan::fast, command.precision), results.settings(), set.dataset,
-          set.images, set.category_ids, [&](std::int64_t frames) {
-            check<Interrupted>(!interrupt.requested(), "interrupted; nothing was written");
-            progress.update(done + frames);
-          }));
+      results.add(experiments::evaluate_settings(experiment.detector(), experiment.options(), results.settings(),
+                                                 set.dataset, set.images, set.category_ids, [&](std::int64_t frames) {
+                                                   check<Interrupted>(!interrupt.requested(),
+                                                                      "interrupted; nothing was written");
+                                                   progress.update(done + frames);
+                                                 }));
       done += set.frames();
     }
   }
 
-  const std::string measured = conditions(command, config, sets);
+  const std::string measured = experiment.conditions() + base_line(experiment.config().tracking);
   std::string text = measured + "\n\n" + kFootnote + "\n";
   out << measured << "\n";
   for (const AblationTable& ablation : ablations) {

@@ -13,16 +13,6 @@ std::string path_of(const std::string& image_root, const std::string& file_name)
   return (std::filesystem::path(image_root) / file_name).string();
 }
 
-media::Frame read_frame(const annotation::Video& video, const std::string& image_root, std::int64_t index) {
-  const std::string path = path_of(image_root, video.file_names[static_cast<size_t>(index)]);
-  media::Frame frame{.image = media::read_image(path), .name = path, .index = index};
-  const media::Size size = frame.image.size();
-  check<InputError>(size.height == video.height && size.width == video.width, "", path, ": the image is ", size.width,
-                    "x", size.height, ", the annotations say ", video.width, "x", video.height, " for video ",
-                    video.id);
-  return frame;
-}
-
 }  // namespace
 
 std::vector<std::int64_t> category_ids(const annotation::VideoDataset& dataset, const std::string& name, int classes) {
@@ -46,13 +36,14 @@ void check_images(std::span<const annotation::Video> videos, const std::string& 
   }
 }
 
-void for_each_frame(const annotation::Video& video, const std::string& image_root,
-                    const std::function<void(media::Frame frame)>& take,
-                    const std::function<void(std::int64_t frames)>& after_frame) {
-  for (std::int64_t index = 0; index < video.length(); ++index) {
-    take(read_frame(video, image_root, index));
-    if (after_frame) after_frame(index + 1);
-  }
+media::Frame read_frame(const annotation::Video& video, const std::string& image_root, std::int64_t index) {
+  const std::string path = path_of(image_root, video.file_names[static_cast<size_t>(index)]);
+  media::Frame frame{.image = media::read_image(path), .name = path, .index = index};
+  const media::Size size = frame.image.size();
+  check<InputError>(size.height == video.height && size.width == video.width, "", path, ": the image is ", size.width,
+                    "x", size.height, ", the annotations say ", video.width, "x", video.height, " for video ",
+                    video.id);
+  return frame;
 }
 
 std::vector<pipeline::TrackAssembler> track_video(Detector& detector, const pipeline::PipelineOptions& options,
@@ -65,8 +56,10 @@ std::vector<pipeline::TrackAssembler> track_video(Detector& detector, const pipe
   const pipeline::FrameVisitor track = [&](const media::Frame&, const pipeline::QueryFrame& queries) {
     for (pipeline::TrackAssembler& assembler : tracks) static_cast<void>(assembler.add(queries));
   };
-  for_each_frame(
-      video, image_root, [&](media::Frame frame) { frames.feed(std::move(frame), track); }, after_frame);
+  for (std::int64_t index = 0; index < video.length(); ++index) {
+    frames.feed(read_frame(video, image_root, index), track);
+    if (after_frame) after_frame(index + 1);
+  }
   frames.flush(track);
   return tracks;
 }

@@ -19,15 +19,14 @@ namespace visage::evaluation {
 /// Throws InputError naming the first image of the videos that is missing, before any is tracked.
 void check_images(std::span<const annotation::Video> videos, const std::string& image_root);
 
-/// Reads the annotated frames of a video, in order. `after_frame` is called with the frames read so far, after each was
-/// taken, and ends the video early by throwing. Throws InputError for an image that cannot be read or has another size
-/// than the data set says.
-void for_each_frame(const annotation::Video& video, const std::string& image_root,
-                    const std::function<void(media::Frame frame)>& take,
-                    const std::function<void(std::int64_t frames)>& after_frame = {});
+/// Frame `index` of a video. Throws InputError for an image that cannot be read or has another size than the data set
+/// says.
+[[nodiscard]] media::Frame read_frame(const annotation::Video& video, const std::string& image_root,
+                                      std::int64_t index);
 
 /// Tracks one video with each of the settings, which share one pass of the detector; the tracks of every setting, in
-/// their order. One detector serves all videos of a data set. Throws as for_each_frame, and UsageError for impossible
+/// their order. One detector serves all videos of a data set. `after_frame` is called with the frames read so far,
+/// after each was tracked, and ends the video early by throwing. Throws as read_frame, and UsageError for impossible
 /// options.
 [[nodiscard]] std::vector<pipeline::TrackAssembler> track_video(
     Detector& detector, const pipeline::PipelineOptions& options, std::span<const TrackingConfig> settings,

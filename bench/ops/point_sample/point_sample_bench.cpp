@@ -37,7 +37,8 @@ void features_by_grid_sample(benchmark::State& state) {
         return x < 0 || y < 0 || x >= kWidth || y >= kHeight ? 0.f : plane[y * kWidth + x];
       };
       for (std::int64_t p = 0; p < kPoints; ++p) {
-        const float x = points.data<float>()[2 * p] * kWidth - 0.5f, y = points.data<float>()[2 * p + 1] * kHeight - 0.5f;
+        const float x = points.data<float>()[2 * p] * kWidth - 0.5f,
+                    y = points.data<float>()[2 * p + 1] * kHeight - 0.5f;
         const float left = std::floor(x), top = std::floor(y), fx = x - left, fy = y - top;
         const auto x0 = static_cast<std::int64_t>(left), y0 = static_cast<std::int64_t>(top);
         out.data<float>()[c * kPoints + p] = (1 - fy) * ((1 - fx) * read(y0, x0) + fx * read(y0, x0 + 1)) +
