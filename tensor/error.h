@@ -36,6 +36,10 @@ struct CudaError : Error {
 struct AutogradError : Error {
   using Error::Error;
 };
+/// A NaN or an infinity where a number is needed.
+struct NonFiniteError : Error {
+  using Error::Error;
+};
 /// A checkpoint that is damaged, hostile, or does not fit the model.
 struct CheckpointError : Error {
   using Error::Error;

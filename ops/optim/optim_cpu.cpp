@@ -53,6 +53,16 @@ void adamw_cpu(const AdamWArgs& args) {
   });
 }
 
+void moving_average_cpu(const AverageSpan* spans, std::int64_t count, float share) {
+  cpu::parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t s = begin; s < end; ++s) {
+      const AverageSpan& span = spans[s];
+#pragma omp simd
+      for (std::int64_t i = 0; i < span.count; ++i) span.average[i] += share * (span.value[i] - span.average[i]);
+    }
+  });
+}
+
 double sum_of_squares_cpu(const FloatSpan* spans, std::int64_t count) {
   std::vector<double> partial(count);
   cpu::parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {

@@ -29,6 +29,14 @@ struct FloatSpan {
 /// Sum of squares of a list of spans, in the order of the list.
 double sum_of_squares_cpu(const FloatSpan* spans, std::int64_t count);
 
+struct AverageSpan {
+  float* average;
+  const float* value;
+  std::int64_t count;
+};
+/// average += share * (value - average)
+void moving_average_cpu(const AverageSpan* spans, std::int64_t count, float share);
+
 inline constexpr std::int64_t kOptimChunk = 64 * 1024;  // elements: 1 MiB of the four tensors of a step
 
 }  // namespace visage::ops

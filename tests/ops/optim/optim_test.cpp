@@ -1,6 +1,7 @@
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
 #include "ops/optim/learning_rate.h"
+#include "ops/optim/moving_average.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
 #include "tests/support/files.h"
@@ -44,6 +45,22 @@ TEST(AdamWGolden, ThreeStepsOfThreeGroupsEqualTheRecordedOnes) {
     EXPECT_TRUE(allclose(tensors[i].exp_avg, golden.load(name(i, "exp_avg"))));
     EXPECT_TRUE(allclose(tensors[i].exp_avg_sq, golden.load(name(i, "exp_avg_sq"))));
   }
+}
+
+TEST(MovingAverage, FollowsItsEquation) {
+  const std::vector<Tensor> averages{random_normal({70000}, 1), random_normal({3, 5}, 2)};
+  const std::vector<Tensor> values{random_normal({70000}, 3), random_normal({3, 5}, 4)};
+  for (std::size_t t = 0; t < 2; ++t) {
+    const auto before = test::values_of(averages[t]), value = test::values_of(values[t]);
+    const std::uint64_t version = averages[t].storage()->version();
+    moving_average({&averages[t], 1}, {&values[t], 1}, 0.75);
+    const auto after = test::values_of(averages[t]);
+    for (std::size_t i = 0; i < after.size(); ++i) ASSERT_NEAR(after[i], 0.75 * before[i] + 0.25 * value[i], 1e-6) << i;
+    EXPECT_GT(averages[t].storage()->version(), version);
+  }
+  moving_average(averages, averages, 0.5);
+  EXPECT_THROW(moving_average(averages, {}, 0.5), ShapeError);
+  EXPECT_THROW(moving_average(averages, values, 1.5), UsageError);
 }
 
 TEST(AdamW, FollowsItsEquations) {
