@@ -1,7 +1,9 @@
 #pragma once
 #include "tensor/tensor.h"
 
+#include <cstdint>
 #include <functional>
+#include <utility>
 
 namespace visage::autograd {
 
@@ -13,5 +15,14 @@ namespace visage::autograd {
 /// its inputs. Checkpoints nest. Without a tape this is fn(x). throws AutogradError if fn returns a tensor that
 /// requires a gradient as it is.
 [[nodiscard]] Tensor checkpoint(std::function<Tensor(const Tensor&)> fn, const Tensor& x);
+
+/// What a module keeps of its parts for the backward.
+enum class Activations : std::uint8_t { keep, recompute };
+
+/// checkpoint(fn, x) or, to keep what fn saves, fn(x).
+template <class F>
+[[nodiscard]] Tensor apply(Activations activations, F&& fn, const Tensor& x) {
+  return activations == Activations::recompute ? checkpoint(std::forward<F>(fn), x) : fn(x);
+}
 
 }  // namespace visage::autograd

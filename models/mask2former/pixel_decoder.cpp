@@ -97,13 +97,16 @@ Tensor PixelDecoder::positions(std::span<const ops::LevelShape> shapes) const {
   return ops::concatenate(levels, 0);
 }
 
-PixelFeatures PixelDecoder::operator()(const BackboneFeatures& features) const {
+PixelFeatures PixelDecoder::operator()(const BackboneFeatures& features, autograd::Activations encoder) const {
   PixelFeatures result;
   result.tokens = project(features, result.shapes);
   const Tensor position = positions(result.shapes);
   result.layer_tokens.push_back(result.tokens);
   for (const DeformableEncoderLayer& layer : layers_) {
-    result.tokens = layer(result.tokens, position, result.shapes);
+    result.tokens = autograd::apply(
+        encoder,
+        [&layer, position, shapes = result.shapes](const Tensor& tokens) { return layer(tokens, position, shapes); },
+        result.tokens);
     result.layer_tokens.push_back(result.tokens);
   }
   Tensor top = level_image(result.tokens, result.shapes, result.shapes.size() - 1);

@@ -47,7 +47,9 @@ struct PixelFeatures {
 class PixelDecoder {
  public:
   PixelDecoder(const nn::Scope& scope, const Mask2FormerConfig& config, const std::array<std::int64_t, 4>& channels);
-  PixelFeatures operator()(const BackboneFeatures& features) const;
+  /// With Activations::recompute only the tokens between the encoder's layers are kept for the backward.
+  PixelFeatures operator()(const BackboneFeatures& features,
+                           autograd::Activations encoder = autograd::Activations::keep) const;
 
   struct InputProjection {  // "input_proj.<l>.0" and ".1"
     nn::Conv2d conv;

@@ -72,13 +72,18 @@ ResNet::ResNet(const nn::Scope& scope, const ResNetConfig& config) {
   }
 }
 
-BackboneFeatures ResNet::operator()(const Tensor& images) const {
+BackboneFeatures ResNet::operator()(const Tensor& images, autograd::Activations activations) const {
   check<ShapeError>(images.rank() == 4 && images.size(3) == 3 && images.size(1) % 32 == 0 && images.size(2) % 32 == 0,
                     "ResNet: images must be [N,H,W,3] with H and W multiples of 32; got ", images.size());
-  Tensor x = ops::max_pool2d(stem_(images, Activation::relu), {.kernel = 3, .stride = 2, .padding = 1});
+  const auto stem = [this](const Tensor& in) {
+    return ops::max_pool2d(stem_(in, Activation::relu), {.kernel = 3, .stride = 2, .padding = 1});
+  };
+  Tensor x = autograd::apply(activations, stem, images);
   BackboneFeatures features;
   for (int stage = 0; stage < 4; ++stage) {
-    for (const ResidualBlock& block : stages_[stage]) x = block(x);
+    for (const ResidualBlock& block : stages_[stage])
+      x = autograd::apply(
+          activations, [&block](const Tensor& in) { return block(in); }, x);
     features[stage] = x;
   }
   return features;

@@ -1,4 +1,5 @@
 #pragma once
+#include "autograd/checkpoint.h"
 #include "models/resnet/config.h"
 #include "nn/layers/layers.h"
 
@@ -34,8 +35,10 @@ class ResNet {
  public:
   ResNet(const nn::Scope& scope, const ResNetConfig& config);
 
-  /// images [N, H, W, 3], normalised; H and W multiples of 32.
-  BackboneFeatures operator()(const Tensor& images) const;
+  /// images [N, H, W, 3], normalised; H and W multiples of 32. With Activations::recompute only the result of the stem
+  /// and of every block is kept for the backward.
+  BackboneFeatures operator()(const Tensor& images,
+                              autograd::Activations activations = autograd::Activations::keep) const;
 
   /// Channels of res2 .. res5.
   const std::array<std::int64_t, 4>& channels() const { return channels_; }

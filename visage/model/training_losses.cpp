@@ -51,8 +51,8 @@ TrainingLosses training_losses(const Model& model, const Tensor& images, std::sp
                                std::int64_t frames, const UniformSource& uniform, const TrainingLossConfig& config) {
   check<ShapeError>(frames > 0 && images.size(0) % frames == 0, "training_losses: ", images.size(0),
                     " images are no clips of ", frames, " frames");
-  const BackboneFeatures features = model.backbone()(images);
-  const PixelFeatures pixel = model.pixel_decoder()(features);
+  const BackboneFeatures features = model.backbone()(images, config.backbone);
+  const PixelFeatures pixel = model.pixel_decoder()(features, config.encoder);
   const DecoderOutput decoded = model.decoder()(pixel, MaskDetail::embeddings);
   const MaskCriterion criterion(model.config().detector.num_classes, config.masks);
   TrainingLosses out;

@@ -8,6 +8,8 @@ struct TrainingLossConfig {
   CriterionConfig masks;
   double contrastive_weight = 2;  // of each branch: loss_reid (object), loss_reid_app (appearance)
   double cosine_weight = 3;       // of its auxiliary cosine loss (loss_aux_reid, loss_aux_reid_app)
+  // Recomputing saves memory, costs time and changes no bit of the gradients.
+  autograd::Activations backbone = autograd::Activations::keep, encoder = autograd::Activations::keep;
 };
 
 struct TrainingLosses {
