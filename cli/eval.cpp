@@ -2,7 +2,6 @@
 
 #include "cli/evaluation_report.h"
 #include "cli/interrupt.h"
-#include "cli/pipeline_options.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/error.h"
@@ -10,6 +9,7 @@
 #include "tensor/log.h"
 #include "visage/annotation/results.h"
 #include "visage/config/config.h"
+#include "visage/config/pipeline_options.h"
 #include "visage/evaluation/track_video.h"
 
 #include <algorithm>
@@ -85,7 +85,7 @@ void score_model(const EvalCommand& command, const VideoDataset& dataset, Evalua
   std::vector<std::string> notes;
   const std::unique_ptr<Model> model = load_model(config.model, command.weights, notes);
   for (const std::string& note : notes) log::info(note);
-  const pipeline::PipelineOptions options = pipeline_options(config, command.plan, command.precision);
+  const pipeline::PipelineOptions options = config::pipeline_options(config, command.plan, command.precision);
   const std::unique_ptr<Detector> detector = pipeline::make_detector(*model, command.plan, command.precision);
   const Interrupt interrupt;
   std::int64_t total = 0, done = 0;

@@ -1,10 +1,10 @@
 #include "cli/experiment.h"
 
-#include "cli/pipeline_options.h"
 #include "cli/run_record.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/log.h"
+#include "visage/config/pipeline_options.h"
 #include "visage/experiments/sweep.h"
 
 #include <cstdio>
@@ -33,7 +33,7 @@ Experiment::Experiment(const ExperimentCommand& command, std::span<const pseudo:
     : config_(load(command)),
       weights_(command.weights.file.empty() ? "test weights " + command.weights.test_weights : command.weights.file),
       model_(load(config_.model, command.weights)),
-      options_(pipeline_options(config_, pipeline::Plan::fast, command.precision)),
+      options_(config::pipeline_options(config_, pipeline::Plan::fast, command.precision)),
       detector_(pipeline::make_detector(*model_, options_.plan, options_.precision)),
       sets_(command.sets, modes, config_.model.detector.num_classes, command.verbosity) {}
 

@@ -1,13 +1,13 @@
 #include "cli/track.h"
 
 #include "cli/interrupt.h"
-#include "cli/pipeline_options.h"
 #include "cli/run_record.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/device.h"
 #include "tensor/log.h"
 #include "tensor/stage_timer.h"
+#include "visage/config/pipeline_options.h"
 
 #include <chrono>
 #include <cstdio>
@@ -61,7 +61,7 @@ class TrackRun {
         config_(config),
         source_(source),
         folder_(folder),
-        pipeline_(model, pipeline_options(config, command.plan, command.precision)),
+        pipeline_(model, config::pipeline_options(config, command.plan, command.precision)),
         writer_(folder, {.clip = source.info(),
                          .class_names = config.class_names,
                          .overlay = command.overlay,

@@ -2,7 +2,7 @@
 #include "visage/config/config.h"
 #include "visage/pipeline/video_pipeline.h"
 
-namespace visage::cli {
+namespace visage::config {
 
 /// What the pipeline reads of a configuration, with the choices that are options of a command only.
 inline pipeline::PipelineOptions pipeline_options(const Config& config, pipeline::Plan plan, Precision precision) {
@@ -16,4 +16,4 @@ inline pipeline::PipelineOptions pipeline_options(const Config& config, pipeline
           .tracking = config.tracking};
 }
 
-}  // namespace visage::cli
+}  // namespace visage::config
