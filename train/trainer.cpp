@@ -7,12 +7,13 @@
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
 #include "ops/optim/learning_rate.h"
+#include "ops/optim/moving_average.h"
 #include "train/data/sources.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <map>
 
 namespace visage::train {
 namespace {
@@ -21,10 +22,10 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Points of the losses: call n of step s draws from the stream "<seed>/points/<s>/<n>".
-UniformSource points_of_step(std::int64_t seed, std::int64_t step) {
+// Points of the losses: call n of batch b draws from the stream "<seed>/points/<b>/<n>".
+UniformSource points_of_batch(std::int64_t seed, std::int64_t batch) {
   return
-      [prefix = std::to_string(seed) + "/points/" + std::to_string(step) + "/", call = 0](const Dims& shape) mutable {
+      [prefix = std::to_string(seed) + "/points/" + std::to_string(batch) + "/", call = 0](const Dims& shape) mutable {
         Tensor t = Tensor::empty(shape);
         const nn::HashStream stream(prefix + std::to_string(call++));
         for (std::int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = stream.uniform(i);
@@ -40,15 +41,31 @@ std::string kind_of(const std::string& term) {
   return numbered ? term.substr(0, underscore) : term;
 }
 
-std::vector<std::pair<std::string, double>> summed_terms(const TrainingLosses& losses) {
-  std::vector<std::pair<std::string, double>> sums;
+// Adds the share of one batch to the sums of the step, by kind.
+void add_terms(const TrainingLosses& losses, double share, std::vector<std::pair<std::string, double>>& sums) {
   for (const LossTerm& term : losses.terms) {
     const std::string kind = kind_of(term.name);
     auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == kind; });
     if (found == sums.end()) found = sums.insert(sums.end(), {kind, 0});
-    found->second += term.weight * *term.value.data<float>();
+    found->second += share * term.weight * *term.value.data<float>();
   }
-  return sums;
+}
+
+void check_finite(const TrainingLosses& losses) {
+  for (const LossTerm& term : losses.terms) {
+    const float value = *term.value.data<float>();
+    check<NonFiniteError>(std::isfinite(value), "", term.name, " is ", value);
+  }
+}
+
+autograd::Activations activations(Recompute chosen, Recompute part) {
+  return chosen == part || chosen == Recompute::all ? autograd::Activations::recompute : autograd::Activations::keep;
+}
+
+// Averages of few steps forget faster: the random weights of the beginning would stay in them for too long.
+double decay_of_step(double decay, std::int64_t steps) {
+  const auto t = static_cast<double>(steps);
+  return std::min(decay, (1 + t) / (10 + t));
 }
 
 Tensor scalar(std::int64_t value) {
@@ -57,15 +74,16 @@ Tensor scalar(std::int64_t value) {
   return t;
 }
 
-std::string describe(const Batch& batch) {
+std::string joined(const std::vector<std::string>& clips) {
   std::string text;
-  for (const std::string& source : batch.sources) text += (text.empty() ? "" : "; ") + source;
+  for (const std::string& clip : clips) text += (text.empty() ? "" : "; ") + clip;
   return text;
 }
 
 constexpr const char* kStepName = "optimizer.step";
 constexpr const char* kMeanName = "optimizer.exp_avg.";
 constexpr const char* kSquareName = "optimizer.exp_avg_sq.";
+constexpr const char* kAverageName = "ema.";
 
 }  // namespace
 
@@ -73,10 +91,13 @@ Trainer::Trainer(const Config& config, Model& model)
     : config_(config),
       model_(model),
       products_(product_dtype(config.train.precision)),
+      sources_(make_sources(config)),
       parameters_(trained_parameters(model.params(), config.train)) {
   for (const TrainedParameter& parameter : parameters_) {
     exp_avg_.push_back(Tensor::zeros(parameter.value.size()));
     exp_avg_sq_.push_back(Tensor::zeros(parameter.value.size()));
+    if (config.train.ema_decay > 0)
+      averages_.push_back(Tensor::from(parameter.value.size(), parameter.value.data<float>()));
   }
 }
 
@@ -85,6 +106,7 @@ void Trainer::save(const std::string& path) const {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     tensors.push_back({kMeanName + parameters_[i].name, exp_avg_[i]});
     tensors.push_back({kSquareName + parameters_[i].name, exp_avg_sq_[i]});
+    if (!averages_.empty()) tensors.push_back({kAverageName + parameters_[i].name, averages_[i]});
   }
   tensors.push_back({kStepName, scalar(step_)});
   nn::write_safetensors(path, tensors, {{"config", config::to_toml(config_)}, {"format", "visage training state"}});
@@ -93,88 +115,125 @@ void Trainer::save(const std::string& path) const {
 void Trainer::load(const std::string& path) {
   nn::Checkpoint file = nn::read_checkpoint(path);
   const Tensor* step = file.find(kStepName);
-  check<CheckpointError>(step != nullptr, "", path,
+  check<CheckpointError>(step && step->dtype() == DType::i64 && step->numel() == 1, "", path,
                          ": has no optimizer state; only files of this trainer can be resumed");
-  const auto restore = [&](const std::string& name, const Tensor& into) {
+  std::vector<std::pair<Tensor, Tensor>> copies;  // from, to
+  const auto plan_copy = [&](const std::string& name, const Tensor& to) {
     const Tensor* from = file.find(name);
-    check<CheckpointError>(from && from->size() == into.size() && from->is_contiguous() && from->dtype() == DType::f32,
+    check<CheckpointError>(from && from->size() == to.size() && from->is_contiguous() && from->dtype() == DType::f32,
                            "", path, ": ", name, " is missing or of another size");
-    std::memcpy(into.data<float>(), from->data<float>(), into.nbytes());
+    copies.emplace_back(*from, to);
   };
+  // Averages that the file lacks, because it is of a run without, begin at its weights.
+  const bool has_averages = !averages_.empty() && file.find(kAverageName + parameters_.front().name);
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    restore(kMeanName + parameters_[i].name, exp_avg_[i]);
-    restore(kSquareName + parameters_[i].name, exp_avg_sq_[i]);
+    plan_copy(kMeanName + parameters_[i].name, exp_avg_[i]);
+    plan_copy(kSquareName + parameters_[i].name, exp_avg_sq_[i]);
+    if (has_averages) plan_copy(kAverageName + parameters_[i].name, averages_[i]);
   }
-  step_ = *step->data<std::int64_t>();
-  std::erase_if(file.tensors, [](const nn::NamedTensor& t) { return t.name.starts_with("optimizer."); });
+  const std::int64_t steps = *step->data<std::int64_t>();
+  std::erase_if(file.tensors, [](const nn::NamedTensor& t) {
+    return t.name.starts_with("optimizer.") || t.name.starts_with(kAverageName);
+  });
   (void)nn::load_into(model_.params(), file, {});
+  for (const auto& [from, to] : copies) std::memcpy(to.data<float>(), from.data<float>(), to.nbytes());
+  for (std::size_t i = 0; i < averages_.size() && !has_averages; ++i)
+    std::memcpy(averages_[i].data<float>(), parameters_[i].value.data<float>(), averages_[i].nbytes());
+  step_ = steps;
   loader_.reset();
 }
 
-std::vector<Tensor> Trainer::gradients() const {
-  std::vector<Tensor> all;
-  for (const TrainedParameter& parameter : parameters_) all.push_back(autograd::grad(parameter.value));
-  return all;
+void Trainer::swap_averages() {
+  for (std::size_t i = 0; i < averages_.size(); ++i) {
+    const Tensor& value = parameters_[i].value;
+    std::swap_ranges(value.data<float>(), value.data<float>() + value.numel(), averages_[i].data<float>());
+    value.storage()->bump_version();
+  }
 }
 
-void Trainer::check_finite(const TrainingLosses& losses, const Batch& batch) const {
-  for (const LossTerm& term : losses.terms)
-    check(std::isfinite(*term.value.data<float>()), "step ", step_, ": ", term.name, " is ", *term.value.data<float>(),
-          "; clips: ", describe(batch), "; lower train.learning_rate or look at these clips");
-}
-
-StepReport Trainer::step() {
+Batch Trainer::next_batch(StepReport& report) {
   const TrainConfig& recipe = config_.train;
   if (!loader_)
-    loader_ = std::make_unique<Loader>(
-        make_sources(config_),
-        LoaderOptions{.batch = batch_options(recipe), .first_step = step_, .workers = recipe.workers});
-  StepReport report{.step = step_};
+    loader_ = std::make_unique<Loader>(sources_, LoaderOptions{.batch = batch_options(recipe),
+                                                               .first_step = step_ * recipe.accumulate,
+                                                               .workers = recipe.workers});
   const double start = seconds_now();
   Batch batch = loader_->next();
-  report.data_seconds = seconds_now() - start;
-  report.images = batch.images.size(0);
+  report.data_seconds += seconds_now() - start;
+  report.images += batch.images.size(0);
   for (std::int64_t clip = 0; clip < batch.clips; ++clip) {
     const auto first = batch.targets.begin() + clip * batch.frames;
     std::vector<FrameTargets> frames(first, first + batch.frames);
     mark_absent(frames, config_.model.detector.num_classes, recipe.absent_labels);
     std::copy(frames.begin(), frames.end(), first);
   }
+  return batch;
+}
 
-  for (const TrainedParameter& parameter : parameters_) autograd::zero_grad(parameter.value);
-  {
-    TrainingLossConfig losses_config;
-    losses_config.masks.num_points = recipe.num_points;
-    const ops::Autocast precision(products_);
-    autograd::Tape tape;
-    const TrainingLosses losses = training_losses(model_, batch.images, batch.targets, batch.frames,
-                                                  points_of_step(recipe.seed, step_), losses_config);
-    check_finite(losses, batch);
-    report.total = *losses.total.data<float>();
-    report.terms = summed_terms(losses);
-    tape.backward(losses.total);
-  }
+void Trainer::back_propagate(const Batch& batch, StepReport& report) {
+  const TrainConfig& recipe = config_.train;
+  TrainingLossConfig losses_config;
+  losses_config.masks.num_points = recipe.num_points;
+  losses_config.backbone = activations(recipe.recompute, Recompute::backbone);
+  losses_config.encoder = activations(recipe.recompute, Recompute::encoder);
+  const ops::Autocast precision(products_);
+  autograd::Tape tape;
+  const TrainingLosses losses = training_losses(model_, batch.images, batch.targets, batch.frames,
+                                                points_of_batch(recipe.seed, batch.step), losses_config);
+  const double share = 1.0 / recipe.accumulate;
+  report.total += share * *losses.total.data<float>();
+  add_terms(losses, share, report.terms);
+  check_finite(losses);
+  const auto seed = static_cast<float>(share);
+  tape.backward(losses.total, Tensor::from({1}, &seed));
+}
 
-  const std::vector<Tensor> all = gradients();
-  report.gradient_norm = ops::global_norm(all);
+void Trainer::update(StepReport& report) {
+  const TrainConfig& recipe = config_.train;
+  std::vector<Tensor> gradients;
+  for (const TrainedParameter& parameter : parameters_) gradients.push_back(autograd::grad(parameter.value));
+  report.gradient_norm = ops::global_norm(gradients);
   if (!std::isfinite(report.gradient_norm)) {
-    const auto bad = ops::first_non_finite(all);
-    fail("step ", step_, ": the gradient of ", bad ? parameters_[*bad].name : "?",
-         " is not finite; clips: ", describe(batch));
+    const auto bad = ops::first_non_finite(gradients);
+    fail<NonFiniteError>("the gradient of ", bad ? parameters_[*bad].name : "?", " is not finite");
   }
+  std::vector<ops::AdamWTensor> updates;
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    if (gradients[i])
+      updates.push_back({parameters_[i].value, gradients[i], exp_avg_[i], exp_avg_sq_[i],
+                         report.learning_rate * parameters_[i].learning_rate_factor, parameters_[i].weight_decay});
+  ops::adamw_step(updates,
+                  {.step = ++step_, .gradient_scale = ops::clip_coefficient(report.gradient_norm, recipe.clip_norm)});
+  if (averages_.empty()) return;
+  std::vector<Tensor> values;
+  for (const TrainedParameter& parameter : parameters_) values.push_back(parameter.value);
+  ops::moving_average(averages_, values, decay_of_step(recipe.ema_decay, step_));
+}
+
+StepReport Trainer::step() {
+  const TrainConfig& recipe = config_.train;
+  StepReport report{.step = step_};
+  const double start = seconds_now();
   report.learning_rate = ops::learning_rate({.base = recipe.learning_rate,
                                              .milestones = {recipe.decay_step},
                                              .decay = 0.1,
                                              .warmup_iterations = recipe.warmup_steps,
                                              .warmup_factor = 1.0 / std::max(recipe.warmup_steps, 1)},
                                             step_);
-  std::vector<ops::AdamWTensor> updates;
-  for (std::size_t i = 0; i < parameters_.size(); ++i)
-    if (all[i])
-      updates.push_back({parameters_[i].value, all[i], exp_avg_[i], exp_avg_sq_[i],
-                         report.learning_rate * parameters_[i].learning_rate_factor, parameters_[i].weight_decay});
-  ops::adamw_step(updates,
-                  {.step = ++step_, .gradient_scale = ops::clip_coefficient(report.gradient_norm, recipe.clip_norm)});
+  for (const TrainedParameter& parameter : parameters_) autograd::zero_grad(parameter.value);
+  std::vector<std::string> clips;
+  try {
+    for (int i = 0; i < recipe.accumulate; ++i) {
+      const Batch batch = next_batch(report);
+      clips.insert(clips.end(), batch.sources.begin(), batch.sources.end());
+      back_propagate(batch, report);
+    }
+    update(report);
+  } catch (const NonFiniteError& error) {
+    throw NonFiniteStep("step " + std::to_string(step_ + 1) + ": " + error.what() + "; clips: " + joined(clips) +
+                            "; lower train.learning_rate or look at these clips",
+                        report, clips);
+  }
   report.seconds = seconds_now() - start;
   return report;
 }

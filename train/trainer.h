@@ -4,7 +4,6 @@
 #include "visage/config/config.h"
 #include "visage/model/training_losses.h"
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,43 +13,74 @@ namespace visage::train {
 /// What one step did.
 struct StepReport {
   std::int64_t step = 0;                              // from 0
-  double total = 0;                                   // weighted loss
+  double total = 0;                                   // weighted loss, the mean of the accumulated batches
   std::vector<std::pair<std::string, double>> terms;  // weighted, the prediction heads of a kind added up
   double gradient_norm = 0, learning_rate = 0;
   double seconds = 0, data_seconds = 0;  // wall clock; of it, waiting for the loader
   std::int64_t images = 0;
 };
 
+/// A step that was not made because a loss or a gradient is not a number.
+struct NonFiniteStep : NonFiniteError {
+  NonFiniteStep(const std::string& message, StepReport so_far, std::vector<std::string> step_clips)
+      : NonFiniteError(message), report(std::move(so_far)), clips(std::move(step_clips)) {}
+
+  StepReport report;               // as far as the step came
+  std::vector<std::string> clips;  // every clip of the step: video and frames
+};
+
 /// The training loop: clips, losses, gradients, clipping, AdamW. Everything random is a function of the seed and the
 /// step, so a run that continues from a checkpoint gives the same bits as one that never stopped (on the same number of
 /// threads).
+///
+/// With train.accumulate N a step is the mean of the gradients of N batches, each loss normalised over its own batch as
+/// the official code does it; from one data set the clips are those of a batch N times as large.
 class Trainer {
  public:
   /// The model is trained in place and must outlive the trainer. throws UsageError or InputError if the data cannot
   /// be used, or if this machine lacks train.precision.
   Trainer(const Config& config, Model& model);
 
-  /// Writes model, optimizer state and step; the file appears only when it is complete. throws InputError.
+  /// Writes model, averages, optimizer state and step; the file appears only when it is complete. throws InputError.
   void save(const std::string& path) const;
-  /// Continues where save() was called. throws CheckpointError if the file does not fit the model or the recipe.
+  /// Continues where save() was called. throws CheckpointError if the file does not fit the model or the recipe; model
+  /// and trainer are then unchanged.
   void load(const std::string& path);
 
-  /// One step. throws Error naming the step, the loss terms or parameters and the clips if a loss or a gradient is not
-  /// finite; parameters are then as before the step.
+  /// One step. throws NonFiniteStep naming the step, the loss term or parameter and the clips if a loss or a gradient
+  /// is not finite; parameters are then as before the step.
   StepReport step();
   std::int64_t steps_done() const { return step_; }
 
  private:
-  std::vector<Tensor> gradients() const;
-  void check_finite(const TrainingLosses& losses, const Batch& batch) const;
+  friend class AveragedWeights;
+  Batch next_batch(StepReport& report);
+  void back_propagate(const Batch& batch, StepReport& report);
+  void update(StepReport& report);
+  void swap_averages();
 
   const Config config_;
   Model& model_;
   const DType products_;
+  std::vector<Source> sources_;
   std::vector<TrainedParameter> parameters_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;
+  std::vector<Tensor> averages_;  // empty without train.ema_decay
   std::int64_t step_ = 0;
   std::unique_ptr<Loader> loader_;  // made when the first step is known
+};
+
+/// While it lives, the model has the moving averages of its parameters (with train.ema_decay 0, its parameters), which
+/// are for evaluation and for use.
+class AveragedWeights {
+ public:
+  explicit AveragedWeights(Trainer& trainer) : trainer_(trainer) { trainer_.swap_averages(); }
+  ~AveragedWeights() { trainer_.swap_averages(); }
+  AveragedWeights(const AveragedWeights&) = delete;
+  AveragedWeights& operator=(const AveragedWeights&) = delete;
+
+ private:
+  Trainer& trainer_;
 };
 
 }  // namespace visage::train

@@ -3,7 +3,9 @@
 #include "nn/init/init.h"
 #include "tensor/cpu/onednn.h"
 #include "tests/support/files.h"
+#include "tests/support/values.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,6 +13,8 @@
 
 namespace visage {
 namespace {
+
+using ::testing::HasSubstr;
 
 Config tiny() {
   Config config;
@@ -55,7 +59,9 @@ void expect_equal_bits(const Model& a, const Model& b) {
 }
 
 TEST(Trainer, ResumedRunHasTheBitsOfOneThatNeverStopped) {
-  const Config config = tiny();
+  Config config = tiny();
+  config.train.accumulate = 2;
+  config.train.ema_decay = 0.9;
   const test::TemporaryFolder folder;
   const std::string file = (folder.path() / "state.safetensors").string();
   const auto straight = fresh_model(config);
@@ -75,6 +81,110 @@ TEST(Trainer, ResumedRunHasTheBitsOfOneThatNeverStopped) {
   EXPECT_EQ(rest.steps_done(), 3);
   for (int i = 0; i < 3; ++i) (void)rest.step();
   expect_equal_bits(*straight, *second);
+  const train::AveragedWeights a(whole), b(rest);
+  expect_equal_bits(*straight, *second);
+}
+
+TEST(Trainer, AccumulatedBatchesGiveTheMeanOfTheirGradients) {
+  Config config = tiny();
+  config.train.learning_rate = 0;  // the weights stay where they are
+  const auto gradients_of = [&](int accumulate, int steps) {
+    config.train.accumulate = accumulate;
+    const auto model = fresh_model(config);
+    train::Trainer trainer(config, *model);
+    std::vector<std::vector<double>> sums;
+    double total = 0;
+    for (int step = 0; step < steps; ++step) {
+      total += trainer.step().total / steps;
+      sums.resize(model->params().entries().size());
+      for (std::size_t i = 0; i < sums.size(); ++i) {
+        const Tensor gradient = autograd::grad(model->params().entries()[i].value);
+        if (!gradient) continue;
+        sums[i].resize(gradient.numel());
+        for (std::int64_t k = 0; k < gradient.numel(); ++k)
+          sums[i][k] += static_cast<double>(gradient.data<float>()[k]) / steps;
+      }
+    }
+    return std::make_pair(sums, total);
+  };
+  const auto [apart, mean_loss] = gradients_of(1, 2);
+  const auto [together, loss] = gradients_of(2, 1);
+  EXPECT_NEAR(loss, mean_loss, 1e-5 * mean_loss);
+  for (std::size_t i = 0; i < apart.size(); ++i) {
+    ASSERT_EQ(apart[i].size(), together[i].size());
+    double difference = 0, size = 0;
+    for (std::size_t k = 0; k < apart[i].size(); ++k) {
+      difference += std::pow(apart[i][k] - together[i][k], 2);
+      size += std::pow(apart[i][k], 2);
+    }
+    EXPECT_LE(std::sqrt(difference), 1e-5 * std::sqrt(size) + 1e-9) << i;
+  }
+}
+
+TEST(Trainer, AveragedWeightsFollowAndGiveWay) {
+  Config config = tiny();
+  config.train.ema_decay = 0.5;
+  const auto model = fresh_model(config);
+  const Tensor& weight = model->params().entries().back().value;
+  const auto values = [&] { return std::vector<float>(weight.data<float>(), weight.data<float>() + weight.numel()); };
+  train::Trainer trainer(config, *model);
+  std::vector<float> average = values();
+  for (int step = 1; step <= 3; ++step) {
+    (void)trainer.step();
+    const auto decay = static_cast<float>(std::min(0.5, (1.0 + step) / (10.0 + step)));
+    const std::vector<float> now = values();
+    for (std::size_t i = 0; i < average.size(); ++i) average[i] += (1 - decay) * (now[i] - average[i]);
+  }
+  const std::vector<float> raw = values();
+  {
+    const train::AveragedWeights scope(trainer);
+    for (std::size_t i = 0; i < average.size(); ++i) EXPECT_NEAR(values()[i], average[i], 1e-6);
+    EXPECT_NE(values(), raw);
+  }
+  EXPECT_EQ(values(), raw);
+}
+
+TEST(Trainer, RefusesToStepOnWhatIsNoNumber) {
+  const Config config = tiny();
+  const auto model = fresh_model(config);
+  train::Trainer trainer(config, *model);
+  (void)trainer.step();
+  // A class bias that is NaN makes the cost of every match NaN.
+  const auto values = [&] { return test::values_of(model->params().entries()[0].value); };
+  const auto before = values();
+  model->params().find("sem_seg_head.predictor.class_embed.bias")->value.data<float>()[0] = NAN;
+  try {
+    (void)trainer.step();
+    FAIL() << "a step was made";
+  } catch (const train::NonFiniteStep& error) {
+    EXPECT_EQ(error.report.step, 1);
+    EXPECT_EQ(std::ssize(error.clips), config.train.clips);
+    EXPECT_THAT(error.what(), HasSubstr("step 2: "));
+    EXPECT_THAT(error.what(), HasSubstr(error.clips.front()));
+  }
+  EXPECT_EQ(trainer.steps_done(), 1);
+  EXPECT_EQ(values(), before);
+}
+
+// Inference keeps packed and derived weights; a step must not leave it with old ones.
+TEST(Trainer, InferenceSeesTheNewWeights) {
+  const Config config = tiny();
+  const auto model = fresh_model(config);
+  train::Trainer trainer(config, *model);
+  const Tensor images = test::random_normal({1, 64, 96, 3}, 1);
+  const auto logits = [&](const Model& of) {
+    return test::values_of(make_fast_detector(of, Precision::f32)->detect(images, nullptr).class_logits);
+  };
+  const auto before = logits(*model);
+  for (int i = 0; i < 2; ++i) (void)trainer.step();
+  const auto copy = fresh_model(config);
+  for (std::size_t i = 0; i < copy->params().entries().size(); ++i) {
+    const Tensor& to = copy->params().entries()[i].value;
+    std::memcpy(to.data<float>(), model->params().entries()[i].value.data<float>(), to.nbytes());
+  }
+  const auto after = logits(*model);
+  EXPECT_NE(after, before);
+  EXPECT_EQ(after, logits(*copy));
 }
 
 TEST(Trainer, EveryParameterLearns) {

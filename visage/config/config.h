@@ -40,6 +40,15 @@ namespace visage::config {
 /// an unknown key (with the nearest valid name), a wrong type, a value out of range or values that do not fit.
 [[nodiscard]] Config load_config(const std::string& path, std::span<const std::string> overrides = {});
 
+/// The same for TOML in memory; `name` stands for the file in messages.
+[[nodiscard]] Config parse_config(const std::string& toml, const std::string& name);
+
+/// A key that has another value in another configuration; both as TOML.
+struct Difference {
+  std::string key, before, after;
+};
+[[nodiscard]] std::vector<Difference> differences(const Config& before, const Config& after);
+
 /// Applies "tracking.alpha=0.5". The value is written as in TOML; the quotes of a single word may be left out. Checks
 /// the key and its own range only, so that several overrides can be applied in any order; check_config() does the rest.
 /// throws UsageError.

@@ -72,8 +72,11 @@ void visit_train_keys(C& train, Visitor&& visit) {
   visit("train.steps", train.steps, IntegerRange{1, 100000000}, "Optimizer steps of the whole run.");
   visit("train.seed", train.seed, IntegerRange{0, 2000000000},
         "Everything random follows from it: initial weights, clips, augmentation, sampled points.");
-  visit("train.clips", train.clips, IntegerRange{1, 4096}, "Clips a step.");
+  visit("train.clips", train.clips, IntegerRange{1, 4096}, "Clips a batch.");
   visit("train.frames", train.frames, IntegerRange{2, 64}, "Frames a clip.");
+  visit("train.accumulate", train.accumulate, IntegerRange{1, 65536},
+        "Batches a step: their gradients are averaged, in the memory of one. Each loss is normalised over its own "
+        "batch.");
   visit("train.learning_rate", train.learning_rate, NumberRange{0, 1}, "Of AdamW, after the warm-up.");
   visit("train.backbone_factor", train.backbone_factor, NumberRange{0, 10},
         "The backbone learns at this share of the rate.");
@@ -87,6 +90,10 @@ void visit_train_keys(C& train, Visitor&& visit) {
       "train.precision", train.precision, Choice<Precision>{{{Precision::f32, "f32"}, {Precision::bf16, "bf16"}}},
       "Arithmetic of convolutions and linear maps, forward and backward. \"bf16\" needs a CPU with AMX or AVX512-bf16; "
       "weights, gradients, norms, softmax, losses and optimizer stay f32.");
+  visit(
+      "train.ema_decay", train.ema_decay, NumberRange{0, 0.999999},
+      "Share of the moving average of the weights that a step keeps, e.g. 0.999; evaluation and model.safetensors use "
+      "the average. 0: none.");
   visit("train.num_points", train.num_points, IntegerRange{16, 1000000},
         "Points a mask that the matching and the mask losses look at.");
   visit(
@@ -94,7 +101,14 @@ void visit_train_keys(C& train, Visitor&& visit) {
       Choice<AbsentLabels>{{{AbsentLabels::release, "release"}, {AbsentLabels::fixed, "fixed"}}},
       "An object that is missing from a frame of its clip is trained as no object \"release\": in the whole clip (the "
       "released code), \"fixed\": in that frame.");
+  visit("train.recompute", train.recompute,
+        Choice<Recompute>{{{Recompute::none, "none"},
+                           {Recompute::encoder, "encoder"},
+                           {Recompute::backbone, "backbone"},
+                           {Recompute::all, "all"}}},
+        "Parts whose activations are computed twice and not kept: less memory, more time, the same bits.");
   visit("train.log_every", train.log_every, IntegerRange{1, 1000000}, "Steps between lines of the log.");
+  visit("train.eval_every", train.eval_every, IntegerRange{0, 100000000}, "Steps between evaluations; 0: none.");
   visit("train.checkpoint_every", train.checkpoint_every, IntegerRange{1, 100000000}, "Steps between checkpoints.");
   visit("train.keep_checkpoints", train.keep_checkpoints, IntegerRange{1, 1000}, "Newest checkpoints that are kept.");
   visit("train.workers", train.workers, IntegerRange{1, 256}, "Threads that prepare clips.");
@@ -155,6 +169,21 @@ void visit_train_data_keys(C& data, Visitor&& visit) {
         "for itself.");
 }
 
+template <class C, class Visitor>
+void visit_train_eval_keys(C& eval, Visitor&& visit) {
+  visit("train.eval.path", eval.path, Text{},
+        "Folder or annotation file of the ytvis set to evaluate on. Empty: synthetic videos like those of train.data.");
+  visit("train.eval.images", eval.images, Text{}, "Folder of its images; empty: it is found.");
+  visit("train.eval.mode", eval.mode,
+        Choice<EvaluationMode>{
+            {{EvaluationMode::track, "track"}, {EvaluationMode::swap, "swap"}, {EvaluationMode::both, "both"}}},
+        "Synthetic videos whose objects keep their paths, exchange them once, or a set of each.");
+  visit("train.eval.videos", eval.videos, IntegerRange{1, 100000}, "Videos of a synthetic set.");
+  visit("train.eval.frames", eval.frames, IntegerRange{3, 100000}, "Frames of a synthetic video.");
+  visit("train.eval.seed", eval.seed, IntegerRange{0, 2000000000},
+        "Of the synthetic videos; another than train.seed, whose videos are trained on.");
+}
+
 /// Calls visit(path, field, rule, meaning) for every key, those of a section together and in the order of a file.
 /// `C` is Config or const Config.
 template <class C, class Visitor>
@@ -167,6 +196,7 @@ void visit_keys(C& config, Visitor&& visit) {
   visit_inference_keys(config.inference, visit);
   visit_train_keys(config.train, visit);
   visit_train_data_keys(config.train.data, visit);
+  visit_train_eval_keys(config.train.eval, visit);
 }
 
 }  // namespace visage::config

@@ -135,6 +135,16 @@ struct Misfit {
   std::string key, rule;
 };
 
+std::optional<Misfit> misfit_of(const TrainConfig& train) {
+  if (train.eval_every == 0 || !train.eval.path.empty()) return std::nullopt;
+  if (train.data.kind != DataKind::synthetic)
+    return Misfit{"train.eval.path", "must name a data set where train.eval_every is not 0"};
+  if (train.eval.seed == train.seed)
+    return Misfit{"train.eval.seed", "must differ from train.seed, whose videos are trained on; got " +
+                                         std::to_string(train.eval.seed) + " for both"};
+  return std::nullopt;
+}
+
 std::optional<Misfit> misfit_of(const Config& config) {
   const Mask2FormerConfig& detector = config.model.detector;
   const InferenceConfig& inference = config.inference;
@@ -162,7 +172,7 @@ std::optional<Misfit> misfit_of(const Config& config) {
   if (data.crop_least > data.crop_most)
     return Misfit{"train.data.crop_most", "must be at least train.data.crop_least (" + text(data.crop_least) +
                                               "); got " + text(data.crop_most)};
-  return std::nullopt;
+  return misfit_of(config.train);
 }
 
 std::string trimmed(std::string_view text) {
@@ -172,23 +182,26 @@ std::string trimmed(std::string_view text) {
                                          : std::string(text.substr(first, text.find_last_not_of(space) - first + 1));
 }
 
-}  // namespace
-
-Config load_config(const std::string& path, std::span<const std::string> overrides) {
+Config read_config(const std::string& text, const std::string& name, std::span<const std::string> overrides) {
   Config config;
   Places places;
-  if (!path.empty()) {
-    const std::string text = text_of_file(path);
-    read_table(config, places, path, "", parsed(text, path));
-  }
+  read_table(config, places, name, "", parsed(text, name));
   for (const std::string& assignment : overrides) apply_override(config, assignment);
   if (const std::optional<Misfit> misfit = misfit_of(config)) {
     const auto place = places.find(misfit->key);
-    const std::string where = place != places.end() ? place->second : path.empty() ? "" : path + ": ";
+    const std::string where = place != places.end() ? place->second : name.empty() ? "" : name + ": ";
     fail<UsageError>("", where, misfit->key, ' ', misfit->rule);
   }
   return config;
 }
+
+}  // namespace
+
+Config load_config(const std::string& path, std::span<const std::string> overrides) {
+  return read_config(path.empty() ? "" : text_of_file(path), path, overrides);
+}
+
+Config parse_config(const std::string& toml, const std::string& name) { return read_config(toml, name, {}); }
 
 void apply_override(Config& config, std::string_view assignment) {
   const std::string place = "override \"" + std::string(assignment) + "\": ";

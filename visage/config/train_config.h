@@ -47,12 +47,27 @@ struct TrainDataConfig {
   JointDataConfig joint;
 };
 
+/// Which synthetic videos a run is evaluated on.
+enum class EvaluationMode { track, swap, both };
+
+/// What a model is evaluated on while it trains, if train.eval_every says so.
+struct TrainEvalConfig {
+  std::string path, images;  // as in TrainDataConfig, of a ytvis set; no path: synthetic videos, as train.data has them
+  EvaluationMode mode = EvaluationMode::both;
+  int videos = 10, frames = 24;  // of each synthetic set
+  int seed = 1000003;            // not that of training
+};
+
+/// Which activations are computed again for the backward and not kept.
+enum class Recompute { none, encoder, backbone, all };
+
 /// How a model is trained; the defaults are the official recipe for YouTube-VIS 2019 with ResNet-50.
 struct TrainConfig {
   int steps = 20000;
   int seed = 1;
-  int clips = 16;  // a step
-  int frames = 4;  // a clip
+  int clips = 16;      // a step
+  int frames = 4;      // a clip
+  int accumulate = 1;  // batches of `clips` whose gradients make one step
   double learning_rate = 1e-4;
   double backbone_factor = 0.1;  // of the learning rate, for the backbone
   double weight_decay = 0.05;    // none for norms and embeddings
@@ -60,13 +75,17 @@ struct TrainConfig {
   int decay_step = 15000;        // from here on the learning rate is a tenth
   int warmup_steps = 10;
   Precision precision = Precision::f32;
+  double ema_decay = 0;    // of the moving average of the weights; 0: none
   int num_points = 12544;  // a mask, for matching and mask losses
   AbsentLabels absent_labels = AbsentLabels::release;
+  Recompute recompute = Recompute::none;
   int log_every = 20;
+  int eval_every = 0;  // 0: never
   int checkpoint_every = 1000;
   int keep_checkpoints = 2;
   int workers = 1;  // threads that prepare clips
   TrainDataConfig data;
+  TrainEvalConfig eval;
 };
 
 }  // namespace visage

@@ -55,4 +55,17 @@ std::string describe() { return written(Config{}, Comments::meanings); }
 
 std::string to_toml(const Config& config) { return written(config, Comments::none); }
 
+std::vector<Difference> differences(const Config& before, const Config& after) {
+  std::vector<Difference> keys;
+  visit_keys(before, [&](const std::string& path, const auto& field, const auto& rule, const std::string&) {
+    keys.push_back({.key = path, .before = text_of(rule.value(field)), .after = {}});
+  });
+  auto key = keys.begin();
+  visit_keys(after, [&](const std::string&, const auto& field, const auto& rule, const std::string&) {
+    (key++)->after = text_of(rule.value(field));
+  });
+  std::erase_if(keys, [](const Difference& d) { return d.before == d.after; });
+  return keys;
+}
+
 }  // namespace visage::config
