@@ -342,14 +342,19 @@ void Program::define_train() {
       add_command("train", "Train a model",
                   "Examples:\n"
                   "  visage train --config configs/synthetic_small.toml --output runs/small\n"
-                  "  visage train --config configs/synthetic_small.toml --output runs/small --resume");
+                  "  visage train --output runs/small --resume\n"
+                  "  visage train --output runs/small --resume --set train.steps=20000");
   add_config(app, config_, overrides_);
-  app->add_option("-o,--output", c.output, "Folder of the run: metrics.jsonl, checkpoints, model.safetensors")
+  app->add_option("-o,--output", c.run.folder,
+                  "Folder of the run: metrics.jsonl, checkpoints, report.html, model.safetensors")
       ->required()
       ->type_name("DIR");
-  app->add_option("--init", c.init_weights, "Weights to start from; what they lack is initialised")->type_name("FILE");
+  app->add_option("--init", c.run.init_weights, "Weights to start from; what they lack is initialised")
+      ->type_name("FILE");
   app->add_flag_callback(
-      "--resume", [&c] { c.start = TrainCommand::Start::resume; }, "Continue from the newest checkpoint of the folder");
+      "--resume", [&c] { c.run.start = train::RunOptions::Start::resume; },
+      "Continue from the newest checkpoint of the folder (--config: default is the one it was started with)");
+  add_quiet(app);
 }
 
 void Program::define_eval() {
@@ -582,7 +587,10 @@ void Program::dispatch() {
     return run_pseudo(pseudo_command_, verbosity_ == Verbosity::quiet ? silent : std::cerr);
   }
   if (train_->parsed()) {
-    train_command_.config = config::load_config(config_, overrides);
+    train::RunOptions& run = train_command_.run;
+    if (config_.empty() && run.start == train::RunOptions::Start::resume) config_ = run.folder + "/config.toml";
+    run.config = config::load_config(config_, overrides);
+    train_command_.verbosity = verbosity_;
     return train(train_command_, std::cerr);
   }
   if (eval_->parsed()) {

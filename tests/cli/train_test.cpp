@@ -1,0 +1,262 @@
+#include "tests/cli/program.h"
+#include "tests/support/files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <sstream>
+#include <thread>
+
+namespace visage::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// A run of well under a second: everything is on, with the smallest useful sizes.
+constexpr const char* kConfig = R"(
+[model.backbone]
+depth = 18
+width = 8
+[model.detector]
+num_classes = 8
+num_queries = 6
+hidden = 32
+heads = 4
+points = 2
+encoder_layers = 1
+encoder_ffn = 32
+decoder_layers = 1
+decoder_ffn = 32
+[inference]
+shortest_edge = 64
+longest_edge = 96
+[train]
+steps = 12
+clips = 1
+frames = 2
+accumulate = 2
+learning_rate = 1e-3
+backbone_factor = 1.0
+ema_decay = 0.9
+num_points = 64
+log_every = 4
+checkpoint_every = 2
+eval_every = 5
+[train.data]
+range = 3
+least_edge = 64
+most_edge = 64
+crop_probability = 0.0
+width = 96
+height = 64
+video_frames = 4
+[train.eval]
+videos = 1
+frames = 4
+)";
+
+class TrainTest : public ::testing::Test {
+ protected:
+  TrainTest() { write_text(folder_ / "config.toml", kConfig); }
+
+  std::vector<std::string> arguments(const std::string& run, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all{"train", "--config", folder_ / "config.toml", "--output", folder_ / run};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  Ended train(const std::string& run, const std::vector<std::string>& more = {}) const {
+    return test::run(arguments(run, more));
+  }
+  std::string text(const std::string& name) const { return read_text(folder_ / name); }
+  std::vector<std::string> checkpoints(const std::string& run) const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_.path() / run / "checkpoints"))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  // The steps of metrics.jsonl, an evaluation with a minus.
+  std::vector<int> recorded(const std::string& run) const {
+    std::vector<int> steps;
+    std::istringstream lines(text(run + "/metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      const auto record = nlohmann::json::parse(line);
+      steps.push_back(record["step"].get<int>() * (record.contains("evaluation") ? -1 : 1));
+    }
+    return steps;
+  }
+  void expect_same_run(const std::string& a, const std::string& b) const {
+    for (const char* file : {"/model.safetensors", "/best.safetensors", "/checkpoints/step_000000012.safetensors"})
+      EXPECT_TRUE(text(a + file) == text(b + file)) << file;
+    EXPECT_EQ(recorded(a), recorded(b));
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(TrainTest, KilledRunsEndWithTheBytesOfOneThatNeverStopped) {
+  ASSERT_EQ(train("whole").code, 0);
+  ASSERT_EQ(train("again").code, 0);
+  expect_same_run("whole", "again");
+
+  std::mt19937 random(7);
+  std::uniform_int_distribution<int> milliseconds(20, 300);
+  const auto kill_at = [&](const std::vector<std::string>& options, bool while_saving) {
+    const Program program(arguments("killed", options));
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds(random));
+    bool saving = false;
+    while (std::chrono::steady_clock::now() < end && !saving) {
+      std::error_code none_yet;
+      for (const auto& entry : fs::directory_iterator(folder_.path() / "killed/checkpoints", none_yet))
+        saving = saving || (while_saving && entry.path().extension() == ".visage-partial");
+    }
+    program.signal(SIGKILL);
+  };
+  Ended ended;
+  for (int attempt = 0; attempt < 60; ++attempt) {
+    const bool started = fs::exists(folder_.path() / "killed/checkpoints/step_000000000.safetensors") ||
+                         fs::exists(folder_.path() / "killed/metrics.jsonl");
+    const bool resumable =
+        started && !checkpoints("killed").empty() && checkpoints("killed").front().ends_with(".safetensors");
+    const std::vector<std::string> options =
+        resumable ? std::vector<std::string>{"--resume"} : std::vector<std::string>{};
+    if (attempt < 8) {
+      kill_at(options, attempt % 2 == 1);
+      continue;
+    }
+    ended = train("killed", options);
+    if (ended.code == 0) break;
+  }
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  expect_same_run("whole", "killed");
+  EXPECT_EQ(recorded("killed"), (std::vector<int>{1, 2, 3, 4, 5, -5, 6, 7, 8, 9, 10, -10, 11, 12, -12}));
+}
+
+TEST_F(TrainTest, ADamagedCheckpointGivesWayToTheOneBefore) {
+  ASSERT_EQ(train("whole").code, 0);
+  ASSERT_EQ(checkpoints("whole"),
+            (std::vector<std::string>{"step_000000010.safetensors", "step_000000012.safetensors"}));
+  fs::copy(folder_.path() / "whole", folder_.path() / "cut", fs::copy_options::recursive);
+  const fs::path newest = folder_.path() / "cut/checkpoints/step_000000012.safetensors";
+  fs::resize_file(newest, fs::file_size(newest) / 2);
+  const Ended ended = train("cut", {"--resume"});
+  EXPECT_EQ(ended.code, 0);
+  EXPECT_THAT(ended.err, HasSubstr("warning: "));
+  EXPECT_THAT(ended.err, HasSubstr("resuming after step 10"));
+  EXPECT_TRUE(fs::exists(newest.string() + ".damaged"));
+  expect_same_run("whole", "cut");
+}
+
+TEST_F(TrainTest, ResumesWithOtherKeysOnlyWhereThatMakesSense) {
+  ASSERT_EQ(train("run", {"--set", "train.steps=4"}).code, 0);
+  const Ended longer = test::run({"train", "--output", folder_ / "run", "--resume", "--set", "train.steps=6"});
+  EXPECT_EQ(longer.code, 0) << longer.err;
+  EXPECT_THAT(longer.err, Not(HasSubstr("warning")));
+  EXPECT_EQ(recorded("run"), (std::vector<int>{1, 2, 3, 4, -4, 5, -5, 6, -6}));
+
+  const Ended faster = train("run", {"--resume", "--set", "train.steps=8", "--set", "train.learning_rate=2e-3"});
+  EXPECT_EQ(faster.code, 0);
+  EXPECT_THAT(faster.err, HasSubstr("train.learning_rate was 0.001 and is 0.002"));
+
+  const Ended other = train("run", {"--resume", "--set", "model.detector.hidden=64"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("model.detector.hidden is 64"));
+  EXPECT_EQ(train("run").code, 2) << "a run is not overwritten";
+}
+
+TEST_F(TrainTest, StopsOnWhatIsNoNumberAndKeepsTheGoodState) {
+  const std::vector<std::string> explode{"--set", "train.learning_rate=1",    "--set", "train.clip_norm=1e6",
+                                         "--set", "train.backbone_factor=10", "--set", "train.warmup_steps=0",
+                                         "--set", "train.steps=100",          "--set", "train.checkpoint_every=1000",
+                                         "--set", "train.eval_every=0"};
+  const Ended ended = train("run", explode);
+  ASSERT_EQ(ended.code, 1) << ended.err;
+  const int good = recorded("run").back();
+  const std::string dump = "run/nonfinite_step_" + std::to_string(good + 1) + ".json";
+  EXPECT_THAT(ended.err, HasSubstr("step " + std::to_string(good + 1)));
+  EXPECT_THAT(ended.err, HasSubstr(dump));
+  const auto record = nlohmann::json::parse(text(dump));
+  EXPECT_EQ(record["step"], good + 1);
+  EXPECT_EQ(record["learning_rate"], 1);
+  ASSERT_FALSE(record["clips"].empty());
+  EXPECT_THAT(record["clips"][0].get<std::string>(), HasSubstr("frames"));
+  // The run goes on from the last good step, which a lower rate gets over.
+  const Ended resumed =
+      test::run({"train", "--output", folder_ / "run", "--resume", "--set", "train.steps=" + std::to_string(good)});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+}
+
+TEST_F(TrainTest, RefusesBadInputBeforeItWritesAnything) {
+  const auto refused = [&](const std::vector<std::string>& options, int code, const std::string& text) {
+    const Ended ended = train("run", options);
+    EXPECT_EQ(ended.code, code) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr(text));
+    EXPECT_FALSE(fs::exists(folder_.path() / "run"));
+  };
+  refused({"--set", "train.eval.seed=1"}, 2, "train.eval.seed");
+  refused({"--set", "train.eval.path=" + folder_ / "none"}, 1, "none");
+  refused(
+      {"--set", "train.data.kind=ytvis", "--set", "train.data.path=" + folder_ / "none", "--set", "train.eval_every=0"},
+      1, "none");
+  refused({"--init", folder_ / "none.pth"}, 1, "none.pth");
+  refused({"--resume"}, 2, "holds no checkpoint");
+}
+
+TEST_F(TrainTest, RecomputingNeedsLessMemoryAndGivesTheSameBytes) {
+  const std::vector<std::string> large{"--set", "train.steps=1",
+                                       "--set", "train.eval_every=0",
+                                       "--set", "train.accumulate=1",
+                                       "--set", "train.clips=3",
+                                       "--set", "train.data.width=256",
+                                       "--set", "train.data.height=256",
+                                       "--set", "train.data.least_edge=256",
+                                       "--set", "train.data.most_edge=256",
+                                       "--set", "model.backbone.width=16",
+                                       "--set", "model.detector.encoder_layers=6",
+                                       "--set", "model.detector.encoder_ffn=512"};
+  auto recomputed = large;
+  recomputed.insert(recomputed.end(), {"--set", "train.recompute=all"});
+  const Ended kept = train("kept", large), twice = train("twice", recomputed);
+  ASSERT_EQ(kept.code, 0) << kept.err;
+  ASSERT_EQ(twice.code, 0) << twice.err;
+  const std::string state = "/checkpoints/step_000000001.safetensors";
+  EXPECT_LT(twice.peak_kilobytes, 0.9 * static_cast<double>(kept.peak_kilobytes));
+  // The configuration in the head of the file differs; the tensors behind it do not.
+  const auto tensors = [&](const std::string& run) {
+    const std::string file = text(run + state);
+    std::uint64_t head = 0;
+    std::memcpy(&head, file.data(), sizeof head);
+    return file.substr(sizeof head + head);
+  };
+  EXPECT_TRUE(tensors("kept") == tensors("twice"));
+}
+
+TEST_F(TrainTest, EvaluatesOnAFolderAndReports) {
+  ASSERT_EQ(test::run({"pseudo", "--output", folder_ / "data", "--videos", "2", "--frames", "4", "--size", "96x64",
+                       "--seed", "9", "--clips", "none"})
+                .code,
+            0);
+  const Ended ended = train("run", {"--set", "train.eval.path=" + folder_ / "data/swap"});
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("evaluation after step 5, data: AP "));
+  const std::string report = text("run/report.html");
+  EXPECT_THAT(report, HasSubstr("<svg"));
+  EXPECT_THAT(report, Not(HasSubstr("http")));
+  EXPECT_THAT(report, HasSubstr("train.ema_decay"));
+  EXPECT_EQ(test::run({"eval", "--data", folder_ / "data/swap", "--weights", folder_ / "run/best.safetensors",
+                       "--config", folder_ / "run/config.toml"})
+                .code,
+            0);
+}
+
+}  // namespace
+}  // namespace visage::test

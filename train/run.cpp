@@ -1,0 +1,199 @@
+#include "train/run.h"
+
+#include "nn/checkpoint/checkpoint.h"
+#include "nn/checkpoint/load.h"
+#include "nn/init/init.h"
+#include "tensor/files.h"
+#include "train/checkpoints.h"
+#include "train/report.h"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+namespace visage::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Ends an evaluation that nobody wants to wait for.
+struct Interrupted {};
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  check<InputError>(!error, "cannot make the folder ", folder.string(), ": ", error.message());
+}
+
+std::string nonfinite_json(const NonFiniteStep& error) {
+  using Json = nlohmann::ordered_json;
+  const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(std::to_string(value)); };
+  Json terms = Json::object();
+  for (const auto& [name, value] : error.report.terms) terms[name] = number(value);
+  const Json dump{{"step", error.report.step + 1},
+                  {"error", error.what()},
+                  {"clips", error.clips},
+                  {"loss_terms", terms},
+                  {"learning_rate", error.report.learning_rate},
+                  {"gradient_norm", number(error.report.gradient_norm)}};
+  return dump.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+class Run {
+ public:
+  Run(const RunOptions& options, RunObserver& observer);
+  void go();
+
+ private:
+  void initialise();
+  void step();
+  void evaluate();
+  void save();
+  void write_weights(const char* name) const;  // those the model has now
+  bool due(int every) const { return every > 0 && (steps_done() % every == 0 || steps_done() == recipe().steps); }
+  bool is_evaluated() const;
+
+  const TrainConfig& recipe() const { return options_.config.train; }
+  std::int64_t steps_done() const { return trainer_->steps_done(); }
+  std::string file(const char* name) const { return (folder_ / name).string(); }
+
+  const RunOptions& options_;
+  RunObserver& observer_;
+  const fs::path folder_;
+  const Checkpoints checkpoints_;
+  Model model_;
+  std::unique_ptr<Trainer> trainer_;
+  std::vector<EvaluationSet> sets_;
+  RunReport report_;
+  std::unique_ptr<MetricsFile> metrics_;
+};
+
+Run::Run(const RunOptions& options, RunObserver& observer)
+    : options_(options),
+      observer_(observer),
+      folder_(options.folder),
+      checkpoints_(folder_ / "checkpoints", recipe().keep_checkpoints),
+      model_(options.config.model),
+      report_(fs::absolute(folder_ / ".").parent_path().filename().string(), options.config) {
+  const bool fresh = options.start == RunOptions::Start::fresh;
+  if (fresh)
+    check<UsageError>(checkpoints_.files().empty(), "", options.folder,
+                      ": holds a training run; continue it with --resume or choose another folder");
+  initialise();
+  trainer_ = std::make_unique<Trainer>(options.config, model_);
+  if (recipe().eval_every > 0) sets_ = make_evaluation_sets(options.config, file("eval"));
+  if (!fresh) {
+    checkpoints_.resume(*trainer_, options.config, [&](const std::string& text) { observer.note("warning: " + text); });
+    observer.note("resuming after step " + std::to_string(steps_done()));
+  }
+  make_folder(folder_ / "checkpoints");
+  files::write_file(file("config.toml"), config::to_toml(options.config));
+  metrics_ = std::make_unique<MetricsFile>(file("metrics.jsonl"), steps_done(), report_);
+  if (fresh) checkpoints_.save(*trainer_);  // from here on the run can be resumed
+  if (!sets_.empty()) make_folder(folder_ / "eval");
+  for (EvaluationSet& set : sets_) set.prepare(options.config.model.detector.num_classes);
+}
+
+void Run::initialise() {
+  const Mask2FormerConfig& detector = options_.config.model.detector;
+  nn::initialise(
+      model_.params(),
+      {.seed = static_cast<std::uint64_t>(recipe().seed), .heads = detector.heads, .points = detector.points});
+  if (options_.init_weights.empty() || options_.start == RunOptions::Start::resume) return;
+  const nn::LoadReport loaded =
+      nn::load_into(model_.params(), nn::read_checkpoint(options_.init_weights), nn::image_checkpoint_options());
+  check<CheckpointError>(loaded.non_finite.empty(), "", options_.init_weights, ": ", loaded.non_finite.size(),
+                         " tensors hold NaN or infinity, the first is ",
+                         loaded.non_finite.empty() ? "" : loaded.non_finite.front(), "; use another checkpoint");
+  observer_.note(options_.init_weights + ": " + loaded.summary());
+}
+
+void Run::go() {
+  // An evaluation that was interrupted comes first.
+  if (steps_done() > 0 && due(recipe().eval_every) && !is_evaluated()) evaluate();
+  bool saved = true;
+  while (steps_done() < recipe().steps && !observer_.stop_requested()) {
+    try {
+      step();
+      saved = false;
+      if (due(recipe().eval_every)) evaluate();
+    } catch (const Error&) {
+      save();
+      throw;
+    }
+    if (!due(recipe().checkpoint_every)) continue;
+    save();
+    saved = true;
+  }
+  if (!saved) save();
+  if (steps_done() < recipe().steps) {
+    observer_.note("interrupted after step " + std::to_string(steps_done()) + "; continue with --resume");
+    return;
+  }
+  {
+    const AveragedWeights scope(*trainer_);
+    write_weights("model.safetensors");
+  }
+  observer_.note("wrote " + file("model.safetensors") + " and " + file("report.html"));
+}
+
+void Run::step() {
+  try {
+    const StepReport report = trainer_->step();
+    metrics_->add(report);
+    report_.add(report);
+    observer_.stepped(report);
+  } catch (const NonFiniteStep& error) {
+    const std::string dump = file(("nonfinite_step_" + std::to_string(error.report.step + 1) + ".json").c_str());
+    files::write_file(dump, nonfinite_json(error));
+    throw NonFiniteStep(std::string(error.what()) + "; " + dump + " has the details", error.report, error.clips);
+  }
+}
+
+bool Run::is_evaluated() const {
+  const auto& evaluations = report_.evaluations();
+  return !evaluations.empty() && evaluations.back().steps == steps_done();
+}
+
+void Run::evaluate() {
+  const AveragedWeights scope(*trainer_);
+  const auto start = std::chrono::steady_clock::now();
+  EvaluationReport evaluation{.steps = steps_done(), .scores = {}};
+  try {
+    for (const EvaluationSet& set : sets_)
+      evaluation.scores.push_back(set.score(model_, options_.config, [&](std::int64_t done, std::int64_t frames) {
+        if (observer_.stop_requested()) throw Interrupted{};
+        observer_.evaluating(set.name(), done, frames);
+      }));
+  } catch (const Interrupted&) {
+    return;
+  }
+  evaluation.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  double best = -1;
+  for (const EvaluationReport& earlier : report_.evaluations()) best = std::max(best, earlier.ap());
+  if (evaluation.ap() > best) write_weights("best.safetensors");
+  metrics_->add(evaluation);
+  metrics_->flush();
+  report_.add(evaluation);
+  report_.write(file("report.html"));
+  observer_.evaluated(evaluation);
+}
+
+// The metrics come first, so that a checkpoint never has steps that they lack.
+void Run::save() {
+  metrics_->flush();
+  checkpoints_.save(*trainer_);
+  report_.write(file("report.html"));
+}
+
+void Run::write_weights(const char* name) const {
+  nn::write_safetensors(file(name), nn::file_tensors(model_.params()), {{"config", config::to_toml(options_.config)}});
+}
+
+}  // namespace
+
+void run(const RunOptions& options, RunObserver& observer) { Run(options, observer).go(); }
+
+}  // namespace visage::train
