@@ -163,8 +163,8 @@ void run_embeddings(const EmbeddingsCommand& command, std::ostream& out) {
     table.rows.push_back(
         {kKinds[kind].name, silhouette_text(separations[kind]), percent_text(separations[kind].ordered)});
   }
-  const std::string measured = experiment.conditions() + " " + std::to_string(points.rows()) + " points in the first " +
-                               std::to_string(points.videos) + " videos.";
+  const std::string measured = experiment.conditions() + " " + std::to_string(points.rows()) + " points, from " +
+                               std::to_string(points.videos) + (points.videos == 1 ? " video." : " videos.");
   out << measured << "\n\n";
   table.print(out);
   out << "\n" << kFootnote << "\n";

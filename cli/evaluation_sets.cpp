@@ -117,7 +117,7 @@ std::string EvaluationSets::description() const {
       videos += std::ssize(set.dataset.videos);
       frames += set.frames();
     }
-    text += (text.empty() ? "" : ", ") + group + ": " + std::to_string(sets) + (sets == 1 ? " set, " : " sets, ") +
+    text += (text.empty() ? "" : "; ") + group + ": " + std::to_string(sets) + (sets == 1 ? " set, " : " sets, ") +
             std::to_string(videos) + " videos, " + std::to_string(frames) + " frames";
   }
   return made_.empty() ? text : text + "; " + made_;

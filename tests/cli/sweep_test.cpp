@@ -104,6 +104,7 @@ TEST(SweepSets, AreMadeOnceAndKept) {
   const Ended first = run(keeping);
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_THAT(first.out, ContainsRegex("track +swap\n"));
+  EXPECT_THAT(first.out, HasSubstr("track: 2 sets, 2 videos, 6 frames; swap: 2 sets, 2 videos, 6 frames; made by"));
   EXPECT_THAT(first.out, HasSubstr("seeds 1001 to 1002"));
   const std::string set = folder / "sets/seed_1002/track/instances.json";
   const fs::file_time_type made = fs::last_write_time(set);
