@@ -68,6 +68,10 @@ void Checkpoints::resume(Trainer& trainer, const Config& config,
       check<CheckpointError>(saved != file.metadata.end(), "", path, ": is no training state");
       compare(config::parse_config(saved->second, path), config, path, warn);
       trainer.load(path);
+      const auto threads = file.metadata.find("threads");
+      if (threads != file.metadata.end() && threads->second != std::to_string(cpu::num_threads()))
+        warn("the run had " + threads->second + " threads and has " + std::to_string(cpu::num_threads()) +
+             " from here on: sums are rounded in another order");
       return;
     } catch (const CheckpointError& error) {
       if (candidates.size() == 1) throw;

@@ -8,6 +8,7 @@
 #include "ops/optim/gradient_norm.h"
 #include "ops/optim/learning_rate.h"
 #include "ops/optim/moving_average.h"
+#include "tensor/cpu/parallel.h"
 #include "train/data/sources.h"
 
 #include <algorithm>
@@ -109,7 +110,10 @@ void Trainer::save(const std::string& path) const {
     if (!averages_.empty()) tensors.push_back({kAverageName + parameters_[i].name, averages_[i]});
   }
   tensors.push_back({kStepName, scalar(step_)});
-  nn::write_safetensors(path, tensors, {{"config", config::to_toml(config_)}, {"format", "visage training state"}});
+  nn::write_safetensors(path, tensors,
+                        {{"config", config::to_toml(config_)},
+                         {"format", "visage training state"},
+                         {"threads", std::to_string(cpu::num_threads())}});
 }
 
 void Trainer::load(const std::string& path) {
