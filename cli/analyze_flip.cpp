@@ -26,9 +26,9 @@ using Json = nlohmann::ordered_json;
 using Truth = std::vector<std::optional<Rle>>;  // a mask an object
 
 constexpr const char* kFootnote =
-    "Objects that are annotated and found in both frames, in percent. Mirrored: the second frame is the first with "
-    "left and right exchanged, as in Fig. 2 of Kim et al. (ECCV 2024); an object that stands for itself is kept, one "
-    "whose track goes on with another object is exchanged. Next frame: the second is the one that follows.";
+    "Of the annotated objects that are found in both frames, in percent. Mirrored: the second frame is the first with "
+    "left and right exchanged, as in Fig. 2 of Kim et al. (ECCV 2024). Kept: the object's track goes on with the same "
+    "object; exchanged: with another one. Next frame: the second frame is the one that follows.";
 
 // How two frames were matched with every weight of appearance.
 struct Outcome {

@@ -44,7 +44,7 @@ void Table::print(std::ostream& out) const {
 }
 
 std::string Table::markdown() const {
-  std::string text = "### " + title + "\n\n";
+  std::string text = "## " + title + "\n\n";
   const auto add_row = [&](const std::vector<std::string>& row) {
     for (const std::string& cell : row) text += "| " + cell + " ";
     text += "|\n";

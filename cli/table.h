@@ -19,7 +19,7 @@ struct Table {
   std::vector<std::vector<std::string>> rows;  // as many cells as headings
 
   void print(std::ostream& out) const;
-  /// With the title as a heading of the third level.
+  /// With the title as a heading of the second level.
   [[nodiscard]] std::string markdown() const;
 };
 

@@ -24,7 +24,7 @@ TEST(Table, AlignsCharactersNotBytes) {
             "              a  b\n"
             "x     1.0 \u00b1 0.5\n"
             "long          2  3\n");
-  EXPECT_EQ(table.markdown(), "### T\n\n|  | a | b |\n|---|---:|---:|\n| x | 1.0 \u00b1 0.5 |  |\n| long | 2 | 3 |\n");
+  EXPECT_EQ(table.markdown(), "## T\n\n|  | a | b |\n|---|---:|---:|\n| x | 1.0 \u00b1 0.5 |  |\n| long | 2 | 3 |\n");
 }
 
 TEST(MarkdownSection, ReplacesItsTextAndNothingElse) {
