@@ -28,7 +28,8 @@ void compare(const Config& before, const Config& now, const std::string& path,
              const std::function<void(const std::string&)>& warn) {
   for (const config::Difference& key : config::differences(before, now)) {
     check<UsageError>(!key.key.starts_with("model."), "", key.key, " is ", key.after, ", in ", path, " it is ",
-                      key.before, "; the model of a run cannot change: set it back, or start another run with --init");
+                      key.before,
+                      "; the model of a run cannot change: set it back, or start another run from these weights");
     if (!is_free(key.key))
       warn(key.key + " was " + key.before + " and is " + key.after +
            " from here on: the run will not give the weights of " + "one that never stopped");
@@ -58,8 +59,8 @@ void Checkpoints::save(const Trainer& trainer) const {
 void Checkpoints::resume(Trainer& trainer, const Config& config,
                          const std::function<void(const std::string&)>& warn) const {
   auto candidates = files();
-  check<UsageError>(!candidates.empty(), "--resume: ", folder_.parent_path().string(),
-                    " holds no checkpoint; start without it");
+  check<UsageError>(!candidates.empty(), "", folder_.parent_path().string(),
+                    ": holds no checkpoint to resume; start the run anew");
   for (; !candidates.empty(); candidates.pop_back()) {
     const std::string path = candidates.back().string();
     try {

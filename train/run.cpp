@@ -80,7 +80,7 @@ Run::Run(const RunOptions& options, RunObserver& observer)
   const bool fresh = options.start == RunOptions::Start::fresh;
   if (fresh)
     check<UsageError>(checkpoints_.files().empty(), "", options.folder,
-                      ": holds a training run; continue it with --resume or choose another folder");
+                      ": holds a training run; resume it or choose another folder");
   initialise();
   trainer_ = std::make_unique<Trainer>(options.config, model_);
   if (recipe().eval_every > 0) sets_ = make_evaluation_sets(options.config, file("eval"));
@@ -129,7 +129,7 @@ void Run::go() {
   }
   if (!saved) save();
   if (steps_done() < recipe().steps) {
-    observer_.note("interrupted after step " + std::to_string(steps_done()) + "; continue with --resume");
+    observer_.note("interrupted after step " + std::to_string(steps_done()) + "; resume it to go on");
     return;
   }
   {
