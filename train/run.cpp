@@ -83,6 +83,8 @@ Run::Run(const RunOptions& options, RunObserver& observer)
                       ": holds a training run; resume it or choose another folder");
   initialise();
   trainer_ = std::make_unique<Trainer>(options.config, model_);
+  if (fresh && options.init_weights.empty() && recipe().backbone_norm == BackboneNorm::trained)
+    trainer_->calibrate_backbone();
   if (recipe().eval_every > 0) sets_ = make_evaluation_sets(options.config, file("eval"));
   if (!fresh) {
     checkpoints_.resume(*trainer_, options.config, [&](const std::string& text) { observer.note("warning: " + text); });

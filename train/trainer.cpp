@@ -95,6 +95,7 @@ Trainer::Trainer(const Config& config, Model& model)
       sources_(make_sources(config)),
       parameters_(trained_parameters(model.params(), config.train)) {
   for (const TrainedParameter& parameter : parameters_) {
+    autograd::set_requires_grad(parameter.value);
     exp_avg_.push_back(Tensor::zeros(parameter.value.size()));
     exp_avg_sq_.push_back(Tensor::zeros(parameter.value.size()));
     if (config.train.ema_decay > 0)
@@ -145,6 +146,10 @@ void Trainer::load(const std::string& path) {
     std::memcpy(averages_[i].data<float>(), parameters_[i].value.data<float>(), averages_[i].nbytes());
   step_ = steps;
   loader_.reset();
+}
+
+void Trainer::calibrate_backbone() {
+  model_.backbone().calibrate(BatchMaker(sources_, batch_options(config_.train)).make(0).images);
 }
 
 void Trainer::swap_averages() {

@@ -41,6 +41,10 @@ class Trainer {
   /// be used, or if this machine lacks train.precision.
   Trainer(const Config& config, Model& model);
 
+  /// Gives the backbone's batch norms the statistics of the first batch: for random weights and
+  /// BackboneNorm::trained, before the first step.
+  void calibrate_backbone();
+
   /// Writes model, averages, optimizer state and step; the file appears only when it is complete. throws InputError.
   void save(const std::string& path) const;
   /// Continues where save() was called. throws CheckpointError if the file does not fit the model or the recipe; model

@@ -3,8 +3,12 @@
 #include "ops/autocast.h"
 #include "ops/conv/max_pool2d.h"
 
+#include <algorithm>
+
 namespace visage {
 namespace {
+
+constexpr ops::MaxPool2dOptions kStemPool{.kernel = 3, .stride = 2, .padding = 1};
 
 struct Depth {
   std::array<int, 4> blocks;
@@ -54,6 +58,34 @@ Tensor ResidualBlock::operator()(const Tensor& x) const {
   return convs.back()(y, Activation::relu, shortcut.empty() ? x : shortcut[0](x, Activation::none));
 }
 
+void NormedConv::calibrate(const Tensor& x) const {
+  const Tensor y = conv(x);
+  const std::int64_t channels = y.size(-1);
+  const auto pixels = static_cast<double>(y.numel() / channels);
+  std::vector<double> sum(channels), squares(channels);
+  for (std::int64_t i = 0; i < y.numel(); ++i) {
+    const double value = y.data<float>()[i];
+    sum[i % channels] += value;
+    squares[i % channels] += value * value;
+  }
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double mean = sum[c] / pixels;
+    norm.running_mean.data<float>()[c] = static_cast<float>(mean);
+    norm.running_var.data<float>()[c] = static_cast<float>(std::max(squares[c] / pixels - mean * mean, 0.0));
+  }
+  norm.running_mean.storage()->bump_version();
+  norm.running_var.storage()->bump_version();
+}
+
+void ResidualBlock::calibrate(const Tensor& x) const {
+  Tensor y = x;
+  for (const NormedConv& conv : convs) {
+    conv.calibrate(y);
+    y = conv(y, Activation::relu);
+  }
+  if (!shortcut.empty()) shortcut[0].calibrate(x);
+}
+
 ResNet::ResNet(const nn::Scope& scope, const ResNetConfig& config) {
   const Depth layout = layout_of(config.depth);
   check<UsageError>(config.width > 0, "backbone.width must be positive; got ", config.width);
@@ -75,9 +107,7 @@ ResNet::ResNet(const nn::Scope& scope, const ResNetConfig& config) {
 BackboneFeatures ResNet::operator()(const Tensor& images, autograd::Activations activations) const {
   check<ShapeError>(images.rank() == 4 && images.size(3) == 3 && images.size(1) % 32 == 0 && images.size(2) % 32 == 0,
                     "ResNet: images must be [N,H,W,3] with H and W multiples of 32; got ", images.size());
-  const auto stem = [this](const Tensor& in) {
-    return ops::max_pool2d(stem_(in, Activation::relu), {.kernel = 3, .stride = 2, .padding = 1});
-  };
+  const auto stem = [this](const Tensor& in) { return ops::max_pool2d(stem_(in, Activation::relu), kStemPool); };
   Tensor x = autograd::apply(activations, stem, images);
   BackboneFeatures features;
   for (int stage = 0; stage < 4; ++stage) {
@@ -87,6 +117,17 @@ BackboneFeatures ResNet::operator()(const Tensor& images, autograd::Activations 
     features[stage] = x;
   }
   return features;
+}
+
+void ResNet::calibrate(const Tensor& images) const {
+  const autograd::NoGrad constant;
+  stem_.calibrate(images);
+  Tensor x = ops::max_pool2d(stem_(images, Activation::relu), kStemPool);
+  for (const auto& stage : stages_)
+    for (const ResidualBlock& block : stage) {
+      block.calibrate(x);
+      x = block(x);
+    }
 }
 
 }  // namespace visage

@@ -19,6 +19,8 @@ struct NormedConv {
   NormedConv(const nn::Scope& scope, std::int64_t in, std::int64_t out, int kernel, int stride);
   /// act(norm(conv(x)) [+ residual])
   Tensor operator()(const Tensor& x, Activation activation, const Tensor& residual = {}) const;
+  /// Sets the statistics of the norm to those of conv(x): mean 0 and variance 1 after it, in every channel.
+  void calibrate(const Tensor& x) const;
 };
 
 /// Residual block: convolutions "conv1".. and, where the size changes, "shortcut". Two 3x3 convolutions (basic) or
@@ -27,6 +29,7 @@ struct ResidualBlock {
   std::vector<NormedConv> convs;
   std::vector<NormedConv> shortcut;  // none or one
   Tensor operator()(const Tensor& x) const;
+  void calibrate(const Tensor& x) const;
 };
 
 /// ResNet (He et al. 2016) with detectron2's names and frozen batch norms: stem 7x7/2 and max-pool 3x3/2, then stages
@@ -39,6 +42,10 @@ class ResNet {
   /// and of every block is kept for the backward.
   BackboneFeatures operator()(const Tensor& images,
                               autograd::Activations activations = autograd::Activations::keep) const;
+
+  /// Sets the statistics of the norms to those of these images, layer after layer, so that a backbone with random
+  /// weights begins with activations of unit variance (Mishkin & Matas 2016, LSUV).
+  void calibrate(const Tensor& images) const;
 
   /// Channels of res2 .. res5.
   const std::array<std::int64_t, 4>& channels() const { return channels_; }

@@ -115,18 +115,21 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift, const ChannelAffineOptions& options) {
   if (options.out)
     autograd::not_differentiable("channel_affine with out", {x, scale, shift, options.out, options.residual});
-  autograd::not_differentiable("channel_affine by its scale and shift", {scale, shift});
+  if (scale.rank() == 2) autograd::not_differentiable("channel_affine by a scale and shift an image", {scale, shift});
   Tensor y = apply_map(x, scale, shift, options);
-  const Tensor inputs[] = {x, options.residual};
+  const Tensor inputs[] = {x, options.residual, scale, shift};
   if (!autograd::needs_grad(inputs)) return y;
   const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
-  autograd::record("channel_affine", inputs, y, [scale, relu_result](const Tensor& gy, Targets targets) {
+  // x is kept only for the gradient of the scale.
+  const Tensor kept = autograd::needs_grad({&inputs[2], 2}) ? x : Tensor{};
+  autograd::record("channel_affine", inputs, y, [kept, scale, relu_result](const Tensor& gy, Targets targets) {
     const Gradient gx = gradient_of(targets, 0), gresidual = gradient_of(targets, 1);
+    const Gradient gscale = gradient_of(targets, 2), gshift = gradient_of(targets, 3);
     const std::int64_t stride = scale.rank() == 2 ? scale.size(1) : 0;
     on_cpu("channel_affine", gy.device(), [&] {
-      group_norm_detail::affine_backward_cpu({pixels_of("channel_affine", gy),
+      group_norm_detail::affine_backward_cpu({pixels_or_none("channel_affine", kept), pixels_of("channel_affine", gy),
                                               pixels_or_none("channel_affine", relu_result), scale.data<float>(),
-                                              stride, gx, gresidual});
+                                              stride, gx, gresidual, gscale, gshift});
     });
   });
   return y;
@@ -136,14 +139,28 @@ ScaleShift frozen_batch_norm_scale_shift(const Tensor& weight, const Tensor& bia
                                          const Tensor& variance, float eps) {
   check<ShapeError>(weight.size() == bias.size() && weight.size() == mean.size() && weight.size() == variance.size(),
                     "frozen_batch_norm: weight, bias, mean and variance must be [C]; weight ", weight.size());
-  autograd::not_differentiable("frozen_batch_norm", {weight, bias});
+  autograd::not_differentiable("frozen_batch_norm by its statistics", {mean, variance});
   ScaleShift result{Tensor::empty(weight.size()), Tensor::empty(weight.size())};
+  const Tensor rstd = Tensor::empty(weight.size());
   on_cpu("frozen_batch_norm", weight.device(), [&] {
     for (std::int64_t c = 0; c < weight.numel(); ++c) {
-      const float scale = weight.data<float>()[c] / std::sqrt(variance.data<float>()[c] + eps);
+      const float deviation = std::sqrt(variance.data<float>()[c] + eps);
+      const float scale = weight.data<float>()[c] / deviation;
+      rstd.data<float>()[c] = 1 / deviation;
       result.scale.data<float>()[c] = scale;
       result.shift.data<float>()[c] = bias.data<float>()[c] - mean.data<float>()[c] * scale;
     }
+  });
+  const auto add_product = [](const Tensor& gy, const Tensor& factor, float sign, const Gradient& to) {
+    if (!to) return;
+    for (std::int64_t c = 0; c < factor.numel(); ++c) to.put(c, sign * gy.data<float>()[c] * factor.data<float>()[c]);
+  };
+  autograd::record("frozen_batch_norm scale", {&weight, 1}, result.scale,
+                   [=](const Tensor& gy, Targets targets) { add_product(gy, rstd, 1, gradient_of(targets, 0)); });
+  const Tensor of_shift[] = {bias, result.scale};
+  autograd::record("frozen_batch_norm shift", of_shift, result.shift, [=](const Tensor& gy, Targets targets) {
+    accumulate("frozen_batch_norm shift", gy, targets, 0);
+    add_product(gy, mean, -1, gradient_of(targets, 1));
   });
   return result;
 }

@@ -31,8 +31,9 @@ struct ScaleShift {
                                                 const GroupNormOptions& options = {});
 
 /// y = act(x * scale + shift [+ residual]) with one scale and shift a channel: scale, shift [C], or [N, C] for one a
-/// image. x [N, ..., C] f32 | bf16;  residual contiguous and like x;  `out` as in GroupNormOptions. Differentiable in x
-/// and the residual. throws AutogradError if a gradient of scale or shift is wanted, or any with `out`.
+/// image. x [N, ..., C] f32 | bf16;  residual contiguous and like x;  `out` as in GroupNormOptions. Differentiable in
+/// x, the residual and, where they are [C], scale and shift. throws AutogradError if a gradient of a scale or shift an
+/// image is wanted, or any with `out`.
 struct ChannelAffineOptions {
   Activation activation = Activation::none;
   Tensor out;
@@ -43,6 +44,7 @@ struct ChannelAffineOptions {
 
 /// Batch normalisation with constant statistics (detectron2's FrozenBatchNorm2d) as scale and shift:
 ///   scale = weight / sqrt(variance + eps),  shift = bias - mean * scale.      All [C] f32.
+/// Differentiable in weight and bias; throws AutogradError if a gradient of the statistics is wanted.
 [[nodiscard]] ScaleShift frozen_batch_norm_scale_shift(const Tensor& weight, const Tensor& bias, const Tensor& mean,
                                                        const Tensor& variance, float eps = 1e-5f);
 

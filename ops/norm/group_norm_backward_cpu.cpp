@@ -158,8 +158,24 @@ void backward(const Backward& a) {
   write_parameter(a.gweight, total.data() + channels, channels);
 }
 
+// The sums of a normalisation that changes nothing: mean 0, rstd 1.
 template <class T>
-void affine_backward(const AffineBackward& a) {
+void affine_parameters(const AffineBackward& a) {
+  const std::vector<float> zeros(a.gy.images), ones(a.gy.images, 1.f);
+  backward<T>({.x = a.x,
+               .gy = a.gy,
+               .relu_result = a.relu_result,
+               .weight = a.scale,
+               .mean = zeros.data(),
+               .rstd = ones.data(),
+               .groups = 1,
+               .gx = {},
+               .gweight = a.gscale,
+               .gbias = a.gshift});
+}
+
+template <class T>
+void affine_maps(const AffineBackward& a) {
   const std::int64_t channels = a.gy.channels;
   cpu::parallel_for(a.gy.images * a.gy.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -186,7 +202,9 @@ void affine_backward(const AffineBackward& a) {
 void backward_cpu(const Backward& a) { a.x.dtype == DType::f32 ? backward<float>(a) : backward<BFloat16>(a); }
 
 void affine_backward_cpu(const AffineBackward& a) {
-  a.gy.dtype == DType::f32 ? affine_backward<float>(a) : affine_backward<BFloat16>(a);
+  const bool f32 = a.gy.dtype == DType::f32;
+  if (a.gx || a.gresidual) f32 ? affine_maps<float>(a) : affine_maps<BFloat16>(a);
+  if (a.gscale || a.gshift) f32 ? affine_parameters<float>(a) : affine_parameters<BFloat16>(a);
 }
 
 }  // namespace visage::ops::group_norm_detail

@@ -30,12 +30,15 @@ struct Affine {
 void affine_cpu(const Affine& args);
 
 /// gx = beta * gx + g * scale and gresidual = beta * gresidual + g, with g = gy where relu_result (if there is one) is
-/// positive, else 0. Either may be unwanted.
+/// positive, else 0; gscale = sum g * x and gshift = sum g over all pixels, where scale_stride is 0. Each may be
+/// unwanted.
 struct AffineBackward {
-  Pixels gy, relu_result;  // contiguous, of one dtype; relu_result.data may be null
+  Pixels x;                // only for gscale
+  Pixels gy, relu_result;  // contiguous, of the dtype of x; relu_result.data may be null
   const float* scale;
   std::int64_t scale_stride;  // as in Affine
   Gradient gx, gresidual;     // contiguous
+  Gradient gscale, gshift;    // [C] f32
 };
 void affine_backward_cpu(const AffineBackward& args);
 

@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include "nn/init/init.h"
+#include "nn/init/test_weights.h"
 #include "tensor/cpu/onednn.h"
 #include "tests/support/files.h"
 #include "tests/support/values.h"
@@ -188,18 +189,56 @@ TEST(Trainer, InferenceSeesTheNewWeights) {
 }
 
 TEST(Trainer, EveryParameterLearns) {
-  const Config config = tiny();
+  Config config = tiny();
+  config.train.backbone_norm = BackboneNorm::trained;
   const auto model = fresh_model(config);
   train::Trainer trainer(config, *model);
   for (int i = 0; i < 2; ++i) (void)trainer.step();
   for (const nn::Entry& entry : model->params().entries()) {
-    if (entry.kind != nn::Kind::parameter) continue;
+    const bool norm_map = entry.name.ends_with(".norm.weight") || entry.name.ends_with(".norm.bias");
+    if (entry.kind != nn::Kind::parameter && !norm_map) continue;
     const Tensor gradient = autograd::grad(entry.value);
     ASSERT_TRUE(gradient) << entry.name;
     double size = 0;
     for (std::int64_t i = 0; i < gradient.numel(); ++i) size += std::abs(gradient.data<float>()[i]);
     EXPECT_TRUE(std::isfinite(size) && size > 0) << entry.name;
   }
+}
+
+TEST(Trainer, LeavesFrozenNormsAlone) {
+  const auto frozen = [](const nn::Entry& entry) { return entry.role == nn::Role::statistic; };
+  const auto model = fresh_model(tiny()), before = fresh_model(tiny());
+  train::Trainer trainer(tiny(), *model);
+  (void)trainer.step();
+  for (std::size_t i = 0; i < model->params().entries().size(); ++i) {
+    const nn::Entry& entry = model->params().entries()[i];
+    if (frozen(entry)) EXPECT_EQ(test::values_of(entry.value), test::values_of(before->params().entries()[i].value));
+  }
+}
+
+// A deep network with random weights and norms that change nothing doubles its activations from block to block.
+TEST(Trainer, CalibratedBackboneBeginsWithUnitActivations) {
+  const Config config = tiny();
+  const auto model = fresh_model(config);
+  Tensor images = Tensor::empty({2, 64, 96, 3});
+  const nn::HashStream noise("images");
+  for (std::int64_t i = 0; i < images.numel(); ++i) images.data<float>()[i] = 3 * noise.symmetric(i);
+  const auto mean_square = [](const Tensor& x) {
+    double sum = 0;
+    for (std::int64_t i = 0; i < x.numel(); ++i) sum += std::pow(x.data<float>()[i], 2);
+    return sum / static_cast<double>(x.numel());
+  };
+  const double before = mean_square(model->backbone()(images)[3]);
+  train::Trainer trainer(config, *model);
+  trainer.calibrate_backbone();
+  model->backbone().calibrate(images);
+  for (const Tensor& map : model->backbone()(images)) {
+    EXPECT_GT(mean_square(map), 0.5);
+    EXPECT_LT(mean_square(map), 8);
+  }
+  EXPECT_GT(before, 20);
+  const Tensor stem = model->backbone().stem()(images, Activation::none);
+  EXPECT_NEAR(mean_square(stem), 1, 1e-2);
 }
 
 TEST(Trainer, LossFalls) {

@@ -86,6 +86,20 @@ void turn(const AugmentOptions& options, CounterRandom& random, std::vector<Geom
   }
 }
 
+// Rotation of the RGB cube about its diagonal of greys.
+void turn_colors(media::Image& image, double angle) {
+  const double cosine = std::cos(angle), sine = std::sin(angle) / std::numbers::sqrt3;
+  const double same = cosine + (1 - cosine) / 3, next = (1 - cosine) / 3 - sine, after = (1 - cosine) / 3 + sine;
+  for (size_t p = 0; p < image.rgb.size(); p += 3) {
+    uint8_t* pixel = image.rgb.data() + p;
+    const double rgb[3] = {static_cast<double>(pixel[0]), static_cast<double>(pixel[1]), static_cast<double>(pixel[2])};
+    for (int c = 0; c < 3; ++c) {
+      const double turned = same * rgb[c] + next * rgb[(c + 1) % 3] + after * rgb[(c + 2) % 3];
+      pixel[c] = static_cast<uint8_t>(std::clamp(turned + 0.5, 0.0, 255.0));
+    }
+  }
+}
+
 media::Image cut(const media::Image& image, const Window& window) {
   if (window.width == image.width && window.height == image.height) return image;
   media::Image out(static_cast<int>(window.width), static_cast<int>(window.height));
@@ -166,6 +180,8 @@ void check_options(const AugmentOptions& options) {
                     options.crop_most);
   check<UsageError>(options.most_rotation >= 0 && options.most_rotation <= 180,
                     "augmentation: most_rotation must be from 0 to 180 degrees; got ", options.most_rotation);
+  check<UsageError>(options.most_hue >= 0 && options.most_hue <= 180,
+                    "augmentation: most_hue must be from 0 to 180 degrees; got ", options.most_hue);
 }
 
 std::vector<Geometry> draw_geometry(const AugmentOptions& options, media::Size frame, int64_t frames,
@@ -182,12 +198,15 @@ std::vector<Geometry> draw_geometry(const AugmentOptions& options, media::Size f
   std::vector<Geometry> clip(frames, common);
   if (cropped) move_windows(crop, frame, random, clip);
   if (options.most_rotation > 0) turn(options, random, clip);
+  if (options.most_hue > 0)
+    for (Geometry& one : clip) one.hue = random.uniform(-options.most_hue, options.most_hue) * std::numbers::pi / 180;
   return clip;
 }
 
 media::Image apply(const Geometry& geometry, const media::Image& image) {
   media::Image out = media::resize(cut(image, geometry.window), geometry.out);
   if (geometry.flip) mirror(out);
+  if (geometry.hue != 0) turn_colors(out, geometry.hue);
   return geometry.angle == 0 ? out : rotate(out, geometry);
 }
 

@@ -7,8 +7,9 @@
 
 namespace visage::train {
 
-/// Geometric augmentation; the defaults are the official recipe for videos. Sides are in pixels. Everything is drawn
-/// once a clip, so that its frames stay a video; crop window and rotation move in one direction through the clip.
+/// Augmentation; the defaults are the official recipe for videos. Sides are in pixels. What is not said to differ from
+/// frame to frame is drawn once a clip, so that its frames stay a video; crop window and rotation move in one direction
+/// through the clip.
 struct AugmentOptions {
   std::vector<int64_t> short_edges{320, 352, 384, 416, 448, 480, 512, 544, 576, 608, 640};  // one is drawn a clip
   int64_t longest_edge = 768;  // a frame is resized less where its longer side would exceed this
@@ -25,6 +26,10 @@ struct AugmentOptions {
   /// Degrees to either side, about a point between 40 and 60 % of each side. The angles of the frames are drawn
   /// independently and put in ascending or descending order.
   double most_rotation = 0;
+
+  /// Degrees to either side, drawn for every frame on its own: the colours of a frame are turned on the colour wheel,
+  /// so that they tell objects of one frame apart, but do not say which is which in another frame.
+  double most_hue = 0;
 };
 
 /// The official recipe for still images that stand in for videos.
@@ -39,12 +44,14 @@ struct Window {
 };
 
 /// What happens to one frame: the window is cut out, resized to `out`, mirrored if `flip`, then turned by `angle`
-/// (radians, counter-clockwise) about (center_x, center_y) in pixels of `out`.
+/// (radians, counter-clockwise) about (center_x, center_y) in pixels of `out`, and its colours by `hue` (radians) about
+/// the grey axis.
 struct Geometry {
   Window window;
   media::Size out;
   bool flip = false;
   double angle = 0, center_x = 0, center_y = 0;
+  double hue = 0;
 };
 
 /// Draws the geometry of every frame of a clip; it depends on `key` only, not on what was drawn before.

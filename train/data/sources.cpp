@@ -20,6 +20,7 @@ AugmentOptions augmentation(const TrainDataConfig& data, Material material) {
   options.crop_probability = data.crop_probability;
   options.crop_least = data.crop_least;
   options.crop_most = data.crop_most;
+  options.most_hue = data.hue;
   if (material == Material::images) options.most_rotation = data.rotation;
   return options;
 }

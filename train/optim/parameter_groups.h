@@ -17,7 +17,7 @@ struct TrainedParameter {
 
 /// The official groups: a tenth of the learning rate for the backbone; weight decay for everything but the scales and
 /// shifts of group and layer norms and the learned embeddings (nn.Embedding). Biases and the encoder's level embedding
-/// do decay.
+/// do decay. With BackboneNorm::trained scales and shifts of the backbone's batch norms are trained, too.
 [[nodiscard]] std::vector<TrainedParameter> trained_parameters(const nn::ParamStore& params, const TrainConfig& config);
 
 }  // namespace visage::train

@@ -80,6 +80,10 @@ void visit_train_keys(C& train, Visitor&& visit) {
   visit("train.learning_rate", train.learning_rate, NumberRange{0, 1}, "Of AdamW, after the warm-up.");
   visit("train.backbone_factor", train.backbone_factor, NumberRange{0, 10},
         "The backbone learns at this share of the rate.");
+  visit("train.backbone_norm", train.backbone_norm,
+        Choice<BackboneNorm>{{{BackboneNorm::frozen, "frozen"}, {BackboneNorm::trained, "trained"}}},
+        "Batch norms of the backbone. \"frozen\": left alone, as a pretrained backbone wants it. \"trained\": for a "
+        "backbone that starts from random weights; the first batch gives the statistics, scale and shift are trained.");
   visit("train.weight_decay", train.weight_decay, NumberRange{0, 1}, "Of AdamW; none for norms and embeddings.");
   visit("train.clip_norm", train.clip_norm, NumberRange{1e-6, 1e6}, "Most norm of all gradients together.");
   visit("train.decay_step", train.decay_step, IntegerRange{1, 100000000},
@@ -145,6 +149,9 @@ void visit_train_data_keys(C& data, Visitor&& visit) {
   visit("train.data.crop_most", data.crop_most, IntegerRange{1, 8192}, "Pixels; see crop_least.");
   visit("train.data.rotation", data.rotation, NumberRange{0, 180},
         "Degrees. The frames of clips made of images are turned by up to this, either way. Videos are not.");
+  visit("train.data.hue", data.hue, NumberRange{0, 180},
+        "Degrees. The colours of every frame are turned by up to this on the colour wheel, either way, each frame on "
+        "its own: colour then does not say who is who in another frame.");
   visit("train.data.copy_paste", data.copy_paste, Boolean{},
         "Whether clips made of images get the objects of a second image pasted in.");
   visit("train.data.width", data.width, IntegerRange{32, 8192}, "Pixels of a synthetic frame.");

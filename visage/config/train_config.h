@@ -28,6 +28,12 @@ struct JointDataConfig {
   Mixing mixing = Mixing::homogeneous;
 };
 
+/// What training does to the batch norms of the backbone.
+enum class BackboneNorm {
+  frozen,   // nothing, as the official recipes: they come with a pretrained backbone
+  trained,  // scale and shift are trained; with random weights the statistics are those of the first batch
+};
+
 struct TrainDataConfig {
   DataKind kind = DataKind::synthetic;
   std::string path, images;  // annotation file or folder, and the folder of its images; docs/data.md has the layouts
@@ -40,6 +46,7 @@ struct TrainDataConfig {
   double crop_probability = 0.5;
   int crop_least = 384, crop_most = 600;  // pixels, of the window's sides
   double rotation = 15;                   // degrees to either side, images only
+  double hue = 0;                         // degrees to either side, every frame on its own
   bool copy_paste = false;                // images only
   int width = 320, height = 192;          // of synthetic frames
   int videos = 10000, video_frames = 24;  // of the synthetic set
@@ -70,9 +77,10 @@ struct TrainConfig {
   int accumulate = 1;  // batches of `clips` whose gradients make one step
   double learning_rate = 1e-4;
   double backbone_factor = 0.1;  // of the learning rate, for the backbone
-  double weight_decay = 0.05;    // none for norms and embeddings
-  double clip_norm = 0.01;       // of all gradients together
-  int decay_step = 15000;        // from here on the learning rate is a tenth
+  BackboneNorm backbone_norm = BackboneNorm::frozen;
+  double weight_decay = 0.05;  // none for norms and embeddings
+  double clip_norm = 0.01;     // of all gradients together
+  int decay_step = 15000;      // from here on the learning rate is a tenth
   int warmup_steps = 10;
   Precision precision = Precision::f32;
   double ema_decay = 0;    // of the moving average of the weights; 0: none

@@ -95,7 +95,9 @@ TEST(GroupNormGradient, RefusesWhatItCannotDo) {
   const autograd::Tape tape;
   EXPECT_THROW((void)ops::group_norm(in[0], in[1], in[2], {.out = out}), AutogradError);
   EXPECT_THROW((void)ops::group_norm_scale_shift(in[0], in[1], in[2]), AutogradError);
-  EXPECT_THROW((void)ops::channel_affine(in[0], in[1], in[2]), AutogradError);
+  const Tensor per_image = Tensor::zeros({1, 32}), constant = Tensor::zeros({1, 32});
+  autograd::set_requires_grad(per_image);
+  EXPECT_THROW((void)ops::channel_affine(in[0], per_image, constant), AutogradError);
   autograd::set_requires_grad(out);
   EXPECT_THROW((void)ops::channel_affine(in[0], in[2], in[2], {.out = out}), AutogradError);
 }
@@ -103,12 +105,22 @@ TEST(GroupNormGradient, RefusesWhatItCannotDo) {
 TEST(ChannelAffineGradient, IsTheDerivative) {
   const auto shared = [](Inputs in) { return ops::channel_affine(in[0], in[1], in[2]); };
   const test::GradcheckOptions only_x{.with_respect_to = {0}};
-  EXPECT_TRUE(
-      test::gradcheck(shared, {random_normal({2, 3, 4, 5}, 1), random_normal({5}, 2), random_normal({5}, 3)}, only_x));
+  EXPECT_TRUE(test::gradcheck(shared, {random_normal({2, 3, 4, 5}, 1), random_normal({5}, 2), random_normal({5}, 3)}));
   EXPECT_TRUE(test::gradcheck(
       shared, {random_normal({2, 3, 4, 5}, 1), random_normal({2, 5}, 2), random_normal({2, 5}, 3)}, only_x));
-  EXPECT_TRUE(test::gradcheck(
-      shared, {random_normal({2, 20, 30, 64}, 1), random_normal({64}, 2), random_normal({64}, 3)}, only_x));
+  EXPECT_TRUE(
+      test::gradcheck(shared, {random_normal({2, 20, 30, 64}, 1), random_normal({64}, 2), random_normal({64}, 3)}));
+}
+
+TEST(FrozenBatchNormGradient, IsTheDerivativeByWeightAndBias) {
+  const Tensor mean = random_normal({5}, 5);
+  const Tensor variance = test::tensor_of({5}, std::vector<double>{0.5, 1, 2, 0.25, 4});
+  const auto normalise = [&](Inputs in) {
+    const ops::ScaleShift map = ops::frozen_batch_norm_scale_shift(in[1], in[2], mean, variance);
+    return ops::channel_affine(in[0], map.scale, map.shift);
+  };
+  EXPECT_TRUE(
+      test::gradcheck(normalise, {random_normal({2, 3, 4, 5}, 1), random_normal({5}, 2), random_normal({5}, 3)}));
 }
 
 TEST(ChannelAffineGradient, OfAResidual) {
