@@ -5,8 +5,7 @@
 #include "cli/track.h"
 #include "tensor/log.h"
 #include "visage/annotation/rle.h"
-#include "visage/media/image_file.h"
-#include "visage/media/overlay.h"
+#include "visage/config/config.h"
 #include "visage/media/track_color.h"
 #include "visage/pseudo/procedural.h"
 #include "visage/pseudo/pseudo_video.h"
@@ -14,45 +13,45 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
-#include <map>
 #include <ostream>
+#include <utility>
 
 namespace visage::cli {
 namespace {
 
-constexpr double kFps = 6;
+constexpr double kFps = 12;
+constexpr double kLeastOverlap = 0.5;  // IoU from which a track is on an object
 
-PseudoCommand pseudo_command(const DemoCommand& command) {
-  return {.output = command.output,
-          .split = "input",
+PseudoCommand pseudo_command(const DemoCommand& command, pseudo::Mode mode) {
+  return {.output = command.output + "/clips",
           .videos = 1,
           .options = {.size = command.size,
                       .frames = command.frames,
                       .seed = command.seed,
-                      .mode = pseudo::Mode::swap,
-                      .least_objects = 3,
+                      .mode = mode,
+                      .least_objects = 4,
                       .most_objects = 4,
                       .curve_frames = std::max<std::int64_t>(command.frames, 2)},
           .fps = kFps,
           .existing = command.existing};
 }
 
-TrackCommand track_command(const DemoCommand& command) {
-  TrackCommand track{.source = {.path = command.output + "/input/JPEGImages/video_0000", .fps = kFps},
+TrackCommand track_command(const DemoCommand& command, const std::string& clip, const std::string& folder) {
+  TrackCommand track{.source = {.path = command.output + "/clips/" + clip + "/JPEGImages/video_0000", .fps = kFps},
                      .config = command.config,
                      .weights = command.weights,
-                     .output = command.output + "/result",
+                     .output = command.output + "/tracks/" + folder,
                      .existing = command.existing,
                      .threads = command.threads,
                      .verbosity = command.verbosity,
                      .arguments = command.arguments};
-  track.overrides = {"inference.shortest_edge=" + std::to_string(std::min(command.size.width, command.size.height))};
-  // Test weights give every query about the same low score; a few of them show that everything runs.
-  if (!command.weights.test_weights.empty()) {
-    track.overrides.push_back("inference.min_score=0");
-    track.overrides.push_back("inference.top_k=5");
-  }
+  // Test weights come from no training size, and give every query about the same low score; a few of the queries show
+  // that everything runs.
+  if (!command.weights.test_weights.empty())
+    track.overrides = {"inference.shortest_edge=" + std::to_string(std::min(command.size.width, command.size.height)),
+                       "inference.min_score=0", "inference.top_k=5"};
   track.overrides.insert(track.overrides.end(), command.overrides.begin(), command.overrides.end());
   return track;
 }
@@ -69,64 +68,133 @@ media::Image truth_image(const pseudo::PseudoFrame& frame) {
   return image;
 }
 
-// Draws one line of tracks.jsonl and adds its objects to `tracks`.
-void draw_tracks(const nlohmann::json& line, DemoFrame& frame, std::map<int, DemoTrack>& tracks) {
-  frame.masks = media::Image(frame.input.size());
-  frame.overlay = frame.input;
-  const nlohmann::json& objects = line.at("objects");
-  std::vector<std::vector<std::uint8_t>> masks(objects.size());
-  std::vector<media::OverlayTrack> drawn(objects.size());
-  for (std::size_t i = objects.size(); i-- > 0;) {  // the best last, in front
-    const nlohmann::json& object = objects[i];
-    const int track = object.at("track").get<int>();
-    const auto score = object.at("score").get<double>();
-    const auto label = object.at("label").get<std::string>();
-    const nlohmann::json& segmentation = object.at("segmentation");
-    masks[i] = annotation::decode_rows(annotation::rle_from_string(frame.input.height, frame.input.width,
-                                                                   segmentation.at("counts").get<std::string>()));
-    for (std::size_t p = 0; p < masks[i].size(); ++p)
-      if (masks[i][p]) paint(frame.masks, p, track);
-    drawn[i] = {.id = track, .label = label, .score = static_cast<float>(score), .mask = masks[i]};
-    DemoTrack& seen = tracks[track];
-    if (seen.frames++ == 0 || score > seen.score) seen = {track, label, score, seen.frames};
+struct TrackMask {
+  int track = 0;
+  std::vector<std::uint8_t> pixels;
+};
+
+// The objects of one line of tracks.jsonl, the best first.
+std::vector<TrackMask> masks_of(const nlohmann::json& line, media::Size size) {
+  std::vector<TrackMask> masks;
+  for (const nlohmann::json& object : line.at("objects")) {
+    const auto counts = object.at("segmentation").at("counts").get<std::string>();
+    masks.push_back({object.at("track").get<int>(),
+                     annotation::decode_rows(annotation::rle_from_string(size.height, size.width, counts))});
   }
-  media::draw_overlay(frame.overlay, drawn);
+  return masks;
+}
+
+// The track that covers object `label` of the frame, kHidden or kLost.
+int track_on(const std::vector<std::uint8_t>& labels, int label, const std::vector<TrackMask>& masks) {
+  if (std::find(labels.begin(), labels.end(), label) == labels.end()) return kHidden;
+  int best = kLost;
+  double most = kLeastOverlap;
+  for (const TrackMask& mask : masks) {
+    std::int64_t both = 0, either = 0;
+    for (std::size_t p = 0; p < labels.size(); ++p) {
+      const bool object = labels[p] == label, track = mask.pixels[p] != 0;
+      both += object && track;
+      either += object || track;
+    }
+    const double overlap = static_cast<double>(both) / static_cast<double>(either);
+    if (overlap >= most) best = mask.track, most = overlap;
+  }
+  return best;
+}
+
+DemoRun run(const pseudo::PseudoVideo& video, std::string title, TrackCommand command) {
+  DemoRun run{.title = std::move(title), .command = std::move(command)};
+  run.summary = track(run.command);
+  check<Interrupted>(!run.summary.interrupted, "interrupted; the results in ", run.command.output, " cover the first ",
+                     run.summary.frames, " frames");
+  run.stages = stage_times();
+  for (const std::string& file : run.summary.files)
+    if (file.starts_with("overlay.")) run.overlay_file = run.command.output + "/" + file;
+  run.ids.resize(video.objects().size());
+  std::ifstream lines(run.command.output + "/tracks.jsonl");
+  std::string text;
+  for (std::int64_t t = 0; std::getline(lines, text); ++t) {
+    const pseudo::PseudoFrame frame = video.render(t);
+    const std::vector<TrackMask> masks = masks_of(nlohmann::json::parse(text), frame.image.size());
+    media::Image picture(frame.image.size());
+    for (auto mask = masks.rbegin(); mask != masks.rend(); ++mask)  // the best last, in front
+      for (std::size_t p = 0; p < mask->pixels.size(); ++p)
+        if (mask->pixels[p]) paint(picture, p, mask->track);
+    run.masks.push_back(std::move(picture));
+    for (std::size_t i = 0; i < run.ids.size(); ++i)
+      run.ids[i].push_back(track_on(frame.labels, static_cast<int>(i) + 1, masks));
+  }
+  return run;
+}
+
+std::string alpha_of(const DemoCommand& command) {
+  const Config config = config::load_config(command.config, command.overrides);
+  char text[24];
+  std::snprintf(text, sizeof text, "%.3g", config.tracking.alpha);
+  return text;
+}
+
+// Makes the clip; its runs are still to come.
+std::pair<DemoClip, pseudo::PseudoVideo> make_clip(const DemoCommand& command, pseudo::Mode mode) {
+  const PseudoCommand make = pseudo_command(command, mode);
+  std::ostream silent(nullptr);
+  run_pseudo(make, silent);
+  const pseudo::ProceduralObjects objects;
+  pseudo::PseudoVideo video(make.options, 0, objects, pseudo::ProceduralBackgrounds());
+  DemoClip clip{.swap_frame = video.swap_frame()};
+  for (const pseudo::Sprite& object : video.objects()) {
+    const auto category = std::find_if(objects.categories().begin(), objects.categories().end(),
+                                       [&](const auto& c) { return c.id == object.category_id; });
+    clip.objects.push_back(object.identity + " " + category->name);
+  }
+  for (std::int64_t t = 0; t < video.frames(); ++t) {
+    pseudo::PseudoFrame frame = video.render(t);
+    clip.truths.push_back(truth_image(frame));
+    clip.inputs.push_back(std::move(frame.image));
+  }
+  return {std::move(clip), std::move(video)};
+}
+
+DemoClip swap_clip(const DemoCommand& command) {
+  auto [clip, video] = make_clip(command, pseudo::Mode::swap);
+  const std::string alpha = alpha_of(command);
+  clip.title = "Swap: the objects exchange their paths";
+  clip.text =
+      "From one frame to the next, every object continues where another one was. Position misleads; only how "
+      "the objects look tells them apart. The same detections are tracked twice: with appearance (alpha = " +
+      alpha + ", the share of appearance in the similarity) and without (alpha = 0, object embeddings alone).";
+  clip.runs.push_back(run(video, "With appearance, alpha = " + alpha, track_command(command, "swap", "swap")));
+  TrackCommand without = track_command(command, "swap", "swap_without_appearance");
+  without.overrides.emplace_back("tracking.alpha=0");
+  clip.runs.push_back(run(video, "Without appearance, alpha = 0", std::move(without)));
+  return std::move(clip);
+}
+
+DemoClip track_clip(const DemoCommand& command) {
+  auto [clip, video] = make_clip(command, pseudo::Mode::track);
+  clip.title = "Track: the objects keep their paths";
+  clip.text = "Objects of equal shape cross, hide each other and leave the picture.";
+  clip.runs.push_back(run(video, "Tracks", track_command(command, "track", "track")));
+  return std::move(clip);
 }
 
 }  // namespace
 
 void run_demo(const DemoCommand& command) {
-  const PseudoCommand make = pseudo_command(command);
-  check<UsageError>(command.frames <= 200, "--frames: the page shows every frame; use at most 200");
+  check<UsageError>(command.frames >= 6 && command.frames <= 200, "--frames must be between 6 and 200; got ",
+                    command.frames);
   check_choice(command.weights);
-  std::ostream silent(nullptr);
-  run_pseudo(make, silent);
-  DemoPage page{.command = track_command(command)};
-  page.summary = track(page.command);
-  check<Interrupted>(!page.summary.interrupted, "interrupted; the results in ", page.command.output,
-                     " cover the first ", page.summary.frames, " frames");
-
-  const pseudo::PseudoVideo video(make.options, 0, pseudo::ProceduralObjects(), pseudo::ProceduralBackgrounds());
-  for (const pseudo::Sprite& object : video.objects()) page.objects.push_back(object.identity);
-  page.swap_frame = video.swap_frame();
-  std::ifstream lines(page.command.output + "/tracks.jsonl");
-  std::map<int, DemoTrack> tracks;
-  std::string text;
-  for (std::int64_t t = 0; std::getline(lines, text); ++t) {
-    pseudo::PseudoFrame drawn = video.render(t);
-    DemoFrame frame{.truth = truth_image(drawn)};
-    frame.input = std::move(drawn.image);
-    draw_tracks(nlohmann::json::parse(text), frame, tracks);
-    page.frames.push_back(std::move(frame));
-  }
-  for (const auto& [id, track] : tracks) page.tracks.push_back(track);
-  std::sort(page.tracks.begin(), page.tracks.end(),
-            [](const DemoTrack& a, const DemoTrack& b) { return a.score > b.score; });
-  for (const std::string& file : page.summary.files)
-    if (file.starts_with("overlay.")) page.overlay_file = page.command.output + "/" + file;
+  DemoPage page;
+  page.clips.push_back(swap_clip(command));
+  page.clips.push_back(track_clip(command));
   const std::string path = command.output + "/index.html";
   write_demo_page(path, page);
-  log::info("open ", path, " in a browser; the tracked clip is ", page.overlay_file);
+  for (const DemoClip& clip : page.clips)
+    for (const DemoRun& run : clip.runs)
+      if (command.weights.test_weights.empty())
+        log::info(run.command.output, ": ", objects_kept(clip, run), " of ", clip.objects.size(),
+                  " objects keep their track");
+  log::info("open ", path, " in a browser");
 }
 
 }  // namespace visage::cli

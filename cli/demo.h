@@ -13,8 +13,8 @@ namespace visage::cli {
 /// `visage demo`.
 struct DemoCommand {
   std::string output = "visage_demo";
-  std::int64_t frames = 8;
-  media::Size size{.width = 320, .height = 192};
+  std::int64_t frames = 36;
+  media::Size size{.width = 480, .height = 288};
   std::uint64_t seed = 4;
   std::string config;
   std::vector<std::string> overrides;
@@ -25,8 +25,9 @@ struct DemoCommand {
   std::vector<std::string> arguments;  // as typed, for run.json
 };
 
-/// Makes a synthetic clip in which objects swap their paths (OUTPUT/input), tracks it (OUTPUT/result) and writes a page
-/// that shows both (OUTPUT/index.html, which needs no other file). throws UsageError, InputError or CheckpointError.
+/// Makes two synthetic clips (OUTPUT/clips): in one the objects exchange their paths, in the other they keep them.
+/// Tracks them, the first also without appearance (OUTPUT/tracks), and writes a page that compares the tracks with the
+/// truth (OUTPUT/index.html, which needs no other file). throws UsageError, InputError or CheckpointError.
 void run_demo(const DemoCommand& command);
 
 }  // namespace visage::cli

@@ -237,22 +237,19 @@ void Program::define_track() {
 void Program::define_demo() {
   DemoCommand& c = demo_command_;
   CLI::App* const app = demo_ =
-      add_command("demo", "Make a short clip, track it and write a page about it",
+      add_command("demo", "Make two short clips, track them and write a page about it",
                   "Without --weights the network has test weights: everything runs, but its masks are meaningless.");
   app->add_option("--output,-o", c.output, "Folder for the results")
       ->capture_default_str()
       ->type_name("DIR")
       ->group("Output");
   add_existing(app);
-  app->add_option("--frames", c.frames, "Frames of the clip")->capture_default_str()->type_name("N")->group("Input");
+  app->add_option("--frames", c.frames, "Frames of a clip")->capture_default_str()->type_name("N")->group("Input");
   app->add_option_function<std::string>(
-         "--size", [&c](const std::string& text) { c.size = parse_size(text); }, "Size of the clip (default 320x192)")
+         "--size", [&c](const std::string& text) { c.size = parse_size(text); }, "Size of the clips (default 480x288)")
       ->type_name("WxH")
       ->group("Input");
-  app->add_option("--seed", c.seed, "Another seed, another clip")
-      ->capture_default_str()
-      ->type_name("N")
-      ->group("Input");
+  app->add_option("--seed", c.seed, "Another seed, other clips")->capture_default_str()->type_name("N")->group("Input");
   add_config(app, config_, overrides_);
   app->add_option("--weights", c.weights.file, "Trained weights: .safetensors, .pth or .pkl")
       ->type_name("FILE")
