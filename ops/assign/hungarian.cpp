@@ -44,7 +44,8 @@ class Solver {
     for (int row = 0; row < rows_; ++row) {
       const double* costs = row_of_costs(row);
       const double least = *std::min_element(costs, costs + columns_);
-      check<NonFiniteError>(least < kForbidden, "assign: no assignment avoids the forbidden pairs; all of one line are forbidden");
+      check<NonFiniteError>(least < kForbidden,
+                            "assign: no assignment avoids the forbidden pairs; all of one line are forbidden");
       row_dual_[row] = least;
       for (int column = 0; column < columns_; ++column) {
         if (costs[column] == least && row_of_column_[column] < 0) {
@@ -83,7 +84,8 @@ class Solver {
     int row = source, sink = -1;
     while (sink < 0) {
       const int column = relax(row, reached);
-      check<NonFiniteError>(column >= 0 && distance_[column] < kForbidden, "assign: no assignment avoids the forbidden pairs");
+      check<NonFiniteError>(column >= 0 && distance_[column] < kForbidden,
+                            "assign: no assignment avoids the forbidden pairs");
       scanned_[column] = 1;
       reached = distance_[column];
       row = row_of_column_[column];
@@ -128,8 +130,9 @@ std::vector<double> problem(std::span<const T> cost, std::int64_t rows, std::int
     for (std::int64_t column = 0; column < columns; ++column) {
       const double entry = cost[row * columns + column];
       const double value = sign * entry;
-      check<NonFiniteError>(std::abs(value) <= kLargestEntry || value == kForbidden, "assign: row ", row, ", column ", column, " is ",
-            entry, "; entries must be numbers, at most 1e300 in magnitude, or the infinity that forbids a pair");
+      check<NonFiniteError>(
+          std::abs(value) <= kLargestEntry || value == kForbidden, "assign: row ", row, ", column ", column, " is ",
+          entry, "; entries must be numbers, at most 1e300 in magnitude, or the infinity that forbids a pair");
       matrix[transpose ? column * rows + row : row * columns + column] = value;
     }
   }

@@ -25,8 +25,8 @@ struct Assignment {
 /// the result is a function of the matrix alone and a constant matrix gives the identity, but where several optima
 /// exist another solver may return another one of the same total.
 ///
-/// throws ShapeError if the sizes do not fit, NonFiniteError for a NaN, for an infinity of the other sign, for a finite entry
-/// beyond 1e300 in magnitude (sums would overflow) and when no assignment avoids the forbidden pairs.
+/// throws ShapeError if the sizes do not fit, NonFiniteError for a NaN, for an infinity of the other sign, for a finite
+/// entry beyond 1e300 in magnitude (sums would overflow) and when no assignment avoids the forbidden pairs.
 [[nodiscard]] Assignment assign(std::span<const float> cost, std::int64_t rows, std::int64_t columns,
                                 Objective objective = Objective::minimise);
 [[nodiscard]] Assignment assign(std::span<const double> cost, std::int64_t rows, std::int64_t columns,
