@@ -1,5 +1,9 @@
 #include "cli/convert.h"
 
+#include "nn/checkpoint/strided.h"
+#include "tensor/float16.h"
+
+#include <cmath>
 #include <ostream>
 
 namespace visage::cli {
@@ -7,6 +11,33 @@ namespace {
 
 constexpr const char* kSafetensors = ".safetensors";
 constexpr const char* kPth = ".pth";
+
+template <class T>
+Tensor rounded(const Tensor& values, DType dtype, const std::string& name) {
+  const Tensor out = Tensor::empty(values.size(), dtype);
+  for (std::int64_t i = 0; i < values.numel(); ++i) {
+    const float value = values.data<float>()[i];
+    T& to = out.data<T>()[i];
+    store(to, value);
+    check<CheckpointError>(std::isfinite(static_cast<float>(to)) || !std::isfinite(value), "", name, " holds ", value,
+                           ", which is more than the dtype can hold; use bf16 or f32");
+  }
+  return out;
+}
+
+bool is_real(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::f16 || dtype == DType::bf16;
+}
+
+Tensor as_dtype(const nn::NamedTensor& tensor, DType dtype) {
+  const Tensor values = Tensor::empty(tensor.value.size());
+  nn::copy_to_f32(tensor.value.view(), values.data<float>());
+  switch (dtype) {
+    case DType::f16: return rounded<Half>(values, dtype, tensor.name);
+    case DType::bf16: return rounded<BFloat16>(values, dtype, tensor.name);
+    default: return values;
+  }
+}
 
 }  // namespace
 
@@ -24,7 +55,10 @@ void save_weights(const std::string& file, std::span<const nn::NamedTensor> tens
 
 void convert(const ConvertOptions& options, std::ostream& out) {
   check_weight_name(options.output);
-  const nn::Checkpoint checkpoint = nn::read_checkpoint(options.input);
+  nn::Checkpoint checkpoint = nn::read_checkpoint(options.input);
+  if (options.dtype)
+    for (nn::NamedTensor& tensor : checkpoint.tensors)
+      if (is_real(tensor.value.dtype())) tensor.value = as_dtype(tensor, *options.dtype);
   save_weights(options.output, checkpoint.tensors, checkpoint.metadata);
   out << options.output << ": " << checkpoint.tensors.size() << " tensors from " << checkpoint.format << "\n";
 }

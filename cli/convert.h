@@ -3,6 +3,7 @@
 
 #include <iosfwd>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -10,11 +11,13 @@ namespace visage::cli {
 
 struct ConvertOptions {
   std::string input;
-  std::string output;  // .safetensors or .pth
+  std::string output;                         // .safetensors or .pth
+  std::optional<DType> dtype = std::nullopt;  // f32, f16 or bf16, for all tensors of real numbers; absent: as they are
 };
 
-/// `visage convert IN OUT`: rewrites a weight file of any format that can be read, dtypes and values unchanged.
-/// throws UsageError for another ending of OUT, InputError or CheckpointError.
+/// `visage convert IN OUT`: rewrites a weight file of any format that can be read, dtypes and values unchanged unless
+/// another dtype is asked for. throws UsageError for another ending of OUT, InputError, or CheckpointError, also for a
+/// finite value that the dtype cannot hold.
 void convert(const ConvertOptions& options, std::ostream& out);
 
 /// throws UsageError unless `file` ends in .safetensors or .pth.

@@ -514,10 +514,12 @@ void Program::define_inspect() {
 }
 
 void Program::define_convert() {
-  CLI::App* const app = convert_ =
-      add_command("convert", "Rewrite a weight file as .safetensors or .pth", "Values and names stay as they are.");
+  CLI::App* const app = convert_ = add_command("convert", "Rewrite a weight file as .safetensors or .pth",
+                                               "Names stay as they are, and values too unless --dtype rounds them.");
   app->add_option("IN", convert_options_.input, "Weight file: safetensors, PyTorch .pth, detectron2 .pkl")->required();
   app->add_option("OUT", convert_options_.output, "Name of the new file; its ending says the format")->required();
+  add_choice(app, "--dtype", convert_options_.dtype, {{"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}},
+             "Store real numbers in this type; f16 and bf16 halve the file, and loading converts back");
 }
 
 void Program::define_data() {

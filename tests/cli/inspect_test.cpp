@@ -3,6 +3,7 @@
 #include "cli/convert.h"
 #include "nn/checkpoint/load.h"
 #include "nn/init/test_weights.h"
+#include "tensor/float16.h"
 #include "tests/nn/checkpoint/checkpoint_test_support.h"
 
 #include <gmock/gmock.h>
@@ -73,6 +74,27 @@ TEST(Convert, KeepsValuesAndDTypesBothWays) {
     EXPECT_EQ(test::contiguous_bytes(*tensor), test::contiguous_bytes(one.value)) << one.name;
   }
   EXPECT_EQ(nn::read_checkpoint(folder / "a.safetensors").metadata.at("iteration"), "7");
+}
+
+TEST(Convert, RoundsToAnotherDType) {
+  const test::TemporaryFolder folder;
+  const std::vector<float> values = {1, -0.1f, 65504, 3e-5f};
+  const Tensor step = Tensor::empty({1}, DType::i64);
+  *step.data<std::int64_t>() = 7;
+  const std::string source = folder / "a.safetensors", half = folder / "b.safetensors";
+  nn::write_safetensors(source,
+                        std::vector<nn::NamedTensor>{{"weight", Tensor::from({4}, values.data())}, {"step", step}});
+  std::ostringstream out;
+  convert({.input = source, .output = half, .dtype = DType::f16}, out);
+  const nn::Checkpoint read = nn::read_checkpoint(half);
+  ASSERT_EQ(read.find("weight")->dtype(), DType::f16);
+  EXPECT_EQ(read.find("step")->dtype(), DType::i64) << "integers stay";
+  for (std::size_t i = 0; i < values.size(); ++i)
+    EXPECT_EQ(read.find("weight")->data<Half>()[i], static_cast<Half>(values[i]));
+  const float large = 1e6f;
+  nn::write_safetensors(source, std::vector<nn::NamedTensor>{{"weight", Tensor::from({1}, &large)}});
+  EXPECT_THROW(convert({.input = source, .output = half, .dtype = DType::f16}, out), CheckpointError);
+  EXPECT_NO_THROW(convert({.input = source, .output = half, .dtype = DType::bf16}, out));
 }
 
 TEST(Convert, RefusesOtherEndingsBeforeReading) {

@@ -39,7 +39,8 @@ TEST(Hue, IsDrawnForEveryFrameOnItsOwn) {
   EXPECT_THAT(hues(), testing::Each(0));
   options.most_hue = 90;
   const std::vector<double> drawn = hues();
-  EXPECT_THAT(drawn, testing::Each(testing::AllOf(testing::Ge(-std::numbers::pi / 2), testing::Le(std::numbers::pi / 2))));
+  EXPECT_THAT(drawn,
+              testing::Each(testing::AllOf(testing::Ge(-std::numbers::pi / 2), testing::Le(std::numbers::pi / 2))));
   for (size_t i = 1; i < drawn.size(); ++i) EXPECT_NE(drawn[i], drawn[i - 1]);
   options.most_hue = 181;
   EXPECT_THROW(check_options(options), UsageError);
