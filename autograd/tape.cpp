@@ -58,7 +58,9 @@ void InputLog::add(const Tensor& tensor) {
   if (std::none_of(tensors_.begin(), tensors_.end(), same)) tensors_.push_back(tensor);
 }
 
-void set_requires_grad(const Tensor& tensor) { tensor.autograd_meta() = make_meta(tensor, true); }
+void set_requires_grad(const Tensor& tensor, bool wanted) {
+  tensor.autograd_meta() = wanted ? make_meta(tensor, true) : nullptr;
+}
 
 Tensor grad(const Tensor& tensor) {
   const auto meta = meta_of(tensor);

@@ -103,7 +103,8 @@ class InputLog {
   InputLog* outer_;
 };
 
-void set_requires_grad(const Tensor& tensor);
+/// Makes the tensor a leaf whose gradient is wanted, or a constant.
+void set_requires_grad(const Tensor& tensor, bool wanted = true);
 /// The accumulated gradient, or an empty tensor.
 Tensor grad(const Tensor& tensor);
 /// Forgets the value of the gradient and keeps its buffer: the next backward overwrites it.

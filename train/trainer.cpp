@@ -94,6 +94,7 @@ Trainer::Trainer(const Config& config, Model& model)
       products_(product_dtype(config.train.precision)),
       sources_(make_sources(config)),
       parameters_(trained_parameters(model.params(), config.train)) {
+  for (const nn::Entry& entry : model.params().entries()) autograd::set_requires_grad(entry.value, false);
   for (const TrainedParameter& parameter : parameters_) {
     autograd::set_requires_grad(parameter.value);
     exp_avg_.push_back(Tensor::zeros(parameter.value.size()));

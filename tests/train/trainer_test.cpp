@@ -216,6 +216,25 @@ TEST(Trainer, LeavesFrozenNormsAlone) {
   }
 }
 
+TEST(Trainer, FreezesWhatItIsTold) {
+  Config config = tiny();
+  config.train.freeze = {"backbone.", "sem_seg_head."};
+  const auto model = fresh_model(config), before = fresh_model(config);
+  train::Trainer trainer(config, *model);
+  (void)trainer.step();
+  for (std::size_t i = 0; i < model->params().entries().size(); ++i) {
+    const nn::Entry& entry = model->params().entries()[i];
+    if (entry.kind != nn::Kind::parameter) continue;
+    const bool frozen = entry.name.starts_with("backbone.") || entry.name.starts_with("sem_seg_head.");
+    EXPECT_EQ(frozen, test::values_of(entry.value) == test::values_of(before->params().entries()[i].value))
+        << entry.name;
+  }
+  config.train.freeze = {"backbon."};
+  EXPECT_THROW(train::Trainer(config, *model), UsageError);
+  config.train.freeze = {"backbone.", "sem_seg_head.", "appearance_decoder."};
+  EXPECT_THROW(train::Trainer(config, *model), UsageError);
+}
+
 // A deep network with random weights and norms that change nothing doubles its activations from block to block.
 TEST(Trainer, CalibratedBackboneBeginsWithUnitActivations) {
   const Config config = tiny();

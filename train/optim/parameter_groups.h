@@ -18,6 +18,8 @@ struct TrainedParameter {
 /// The official groups: a tenth of the learning rate for the backbone; weight decay for everything but the scales and
 /// shifts of group and layer norms and the learned embeddings (nn.Embedding). Biases and the encoder's level embedding
 /// do decay. With BackboneNorm::trained scales and shifts of the backbone's batch norms are trained, too.
+/// What TrainConfig::freeze names is left out. throws UsageError for a name in it that fits no parameter, or if nothing
+/// is left to train.
 [[nodiscard]] std::vector<TrainedParameter> trained_parameters(const nn::ParamStore& params, const TrainConfig& config);
 
 }  // namespace visage::train

@@ -80,6 +80,8 @@ void visit_train_keys(C& train, Visitor&& visit) {
   visit("train.learning_rate", train.learning_rate, NumberRange{0, 1}, "Of AdamW, after the warm-up.");
   visit("train.backbone_factor", train.backbone_factor, NumberRange{0, 10},
         "The backbone learns at this share of the rate.");
+  visit("train.freeze", train.freeze, DistinctNames{},
+        "Parameters that keep their values: all whose names begin with one of these, e.g. \"backbone.\".");
   visit("train.backbone_norm", train.backbone_norm,
         Choice<BackboneNorm>{{{BackboneNorm::frozen, "frozen"}, {BackboneNorm::trained, "trained"}}},
         "Batch norms of the backbone. \"frozen\": left alone, as a pretrained backbone wants it. \"trained\": for a "

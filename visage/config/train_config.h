@@ -3,6 +3,7 @@
 #include "visage/model/precision.h"
 
 #include <string>
+#include <vector>
 
 namespace visage {
 
@@ -76,7 +77,8 @@ struct TrainConfig {
   int frames = 4;      // a clip
   int accumulate = 1;  // batches of `clips` whose gradients make one step
   double learning_rate = 1e-4;
-  double backbone_factor = 0.1;  // of the learning rate, for the backbone
+  double backbone_factor = 0.1;     // of the learning rate, for the backbone
+  std::vector<std::string> freeze;  // parameters that keep their values: beginnings of their names
   BackboneNorm backbone_norm = BackboneNorm::frozen;
   double weight_decay = 0.05;  // none for norms and embeddings
   double clip_norm = 0.01;     // of all gradients together
