@@ -29,9 +29,33 @@ bool is_real(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::f16 || dtype == DType::bf16;
 }
 
+Tensor in_f32(const Tensor& tensor) {
+  const Tensor values = Tensor::empty(tensor.size());
+  nn::copy_to_f32(tensor.view(), values.data<float>());
+  return values;
+}
+
+void blend(const ConvertOptions& options, nn::Checkpoint& checkpoint) {
+  check<UsageError>(options.share >= 0 && options.share <= 1, "--share must be from 0 to 1; got ", options.share);
+  const nn::Checkpoint other = nn::read_checkpoint(options.blend);
+  check<CheckpointError>(other.tensors.size() == checkpoint.tensors.size(), "", options.blend, " holds ",
+                         other.tensors.size(), " tensors, ", options.input, " ", checkpoint.tensors.size(),
+                         "; only weights of one model can be blended");
+  for (nn::NamedTensor& tensor : checkpoint.tensors) {
+    const Tensor* second = other.find(tensor.name);
+    check<CheckpointError>(second && second->size() == tensor.value.size(), "", options.blend, ": ", tensor.name,
+                           " is missing or of another size; only weights of one model can be blended");
+    if (!is_real(tensor.value.dtype())) continue;
+    const Tensor mean = in_f32(tensor.value), from = in_f32(*second);
+    const auto share = static_cast<float>(options.share);
+    for (std::int64_t i = 0; i < mean.numel(); ++i)
+      mean.data<float>()[i] = (1 - share) * mean.data<float>()[i] + share * from.data<float>()[i];
+    tensor.value = mean;
+  }
+}
+
 Tensor as_dtype(const nn::NamedTensor& tensor, DType dtype) {
-  const Tensor values = Tensor::empty(tensor.value.size());
-  nn::copy_to_f32(tensor.value.view(), values.data<float>());
+  const Tensor values = in_f32(tensor.value);
   switch (dtype) {
     case DType::f16: return rounded<Half>(values, dtype, tensor.name);
     case DType::bf16: return rounded<BFloat16>(values, dtype, tensor.name);
@@ -56,6 +80,7 @@ void save_weights(const std::string& file, std::span<const nn::NamedTensor> tens
 void convert(const ConvertOptions& options, std::ostream& out) {
   check_weight_name(options.output);
   nn::Checkpoint checkpoint = nn::read_checkpoint(options.input);
+  if (!options.blend.empty()) blend(options, checkpoint);
   if (options.dtype)
     for (nn::NamedTensor& tensor : checkpoint.tensors)
       if (is_real(tensor.value.dtype())) tensor.value = as_dtype(tensor, *options.dtype);

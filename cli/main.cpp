@@ -518,6 +518,8 @@ void Program::define_convert() {
                                                "Names stay as they are, and values too unless --dtype rounds them.");
   app->add_option("IN", convert_options_.input, "Weight file: safetensors, PyTorch .pth, detectron2 .pkl")->required();
   app->add_option("OUT", convert_options_.output, "Name of the new file; its ending says the format")->required();
+  app->add_option("--blend", convert_options_.blend, "Mean with another file of the same model")->type_name("FILE");
+  app->add_option("--share", convert_options_.share, "Share of that file in the mean")->capture_default_str();
   add_choice(app, "--dtype", convert_options_.dtype, {{"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}},
              "Store real numbers in this type; f16 and bf16 halve the file, and loading converts back");
 }

@@ -5,6 +5,7 @@
 #include "nn/init/test_weights.h"
 #include "tensor/float16.h"
 #include "tests/nn/checkpoint/checkpoint_test_support.h"
+#include "tests/support/values.h"
 
 #include <gmock/gmock.h>
 
@@ -95,6 +96,23 @@ TEST(Convert, RoundsToAnotherDType) {
   nn::write_safetensors(source, std::vector<nn::NamedTensor>{{"weight", Tensor::from({1}, &large)}});
   EXPECT_THROW(convert({.input = source, .output = half, .dtype = DType::f16}, out), CheckpointError);
   EXPECT_NO_THROW(convert({.input = source, .output = half, .dtype = DType::bf16}, out));
+}
+
+TEST(Convert, BlendsTwoFilesOfAModel) {
+  const test::TemporaryFolder folder;
+  const auto write = [&](const char* name, const std::vector<float>& values) {
+    const auto size = static_cast<std::int64_t>(values.size());
+    nn::write_safetensors(folder / name, std::vector<nn::NamedTensor>{{"weight", Tensor::from({size}, values.data())}});
+    return folder / name;
+  };
+  const std::string a = write("a.safetensors", {1, 2, -4}), b = write("b.safetensors", {5, 2, 4});
+  std::ostringstream out;
+  convert({.input = a, .output = folder / "c.safetensors", .blend = b, .share = 0.25}, out);
+  const nn::Checkpoint read = nn::read_checkpoint(folder / "c.safetensors");
+  EXPECT_THAT(test::values_of(*read.find("weight")), testing::ElementsAre(2, 2, -2));
+  const std::string other = write("other.safetensors", {1, 2});
+  EXPECT_THROW(convert({.input = a, .output = folder / "d.safetensors", .blend = other}, out), CheckpointError);
+  EXPECT_THROW(convert({.input = a, .output = folder / "d.safetensors", .blend = b, .share = 2}, out), UsageError);
 }
 
 TEST(Convert, RefusesOtherEndingsBeforeReading) {

@@ -1,6 +1,6 @@
 # Fails when README.md or a page of docs/ links to, or names in code, a file of the tree that does not exist. -DROOT=
 cmake_policy(VERSION 3.25)
-set(folders "tensor|autograd|ops|nn|models|visage|cli|tests|bench|cmake|configs|docs|scripts")
+set(folders "tensor|autograd|ops|nn|models|visage|cli|tests|bench|cmake|configs|docs|scripts|zoo")
 file(GLOB_RECURSE pages ${ROOT}/docs/*.md)
 list(PREPEND pages ${ROOT}/README.md)
 set(checked 0)
