@@ -8,6 +8,7 @@
 #include "visage/experiments/scatter_plot.h"
 #include "visage/experiments/separation.h"
 #include "visage/experiments/sighting.h"
+#include "visage/media/markup.h"
 #include "visage/media/png.h"
 
 #include <algorithm>
@@ -133,8 +134,8 @@ std::string page(const std::vector<Panel>& panels, const std::string& measured) 
          "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:1240px;margin:32px auto;padding:0 20px;"
          "color:#1c2330;background:#fff}svg{width:100%;height:auto}p{color:#5d6778}</style>\n"
          "<h1>Embeddings of objects, by t-SNE</h1>\n" +
-         experiments::panels_svg(panels) + "<p>" + experiments::escape_markup(kFootnote) + "</p>\n<p>" +
-         experiments::escape_markup(measured) + "</p>\n</html>\n";
+         experiments::panels_svg(panels) + "<p>" + media::escaped_markup(kFootnote) + "</p>\n<p>" +
+         media::escaped_markup(measured) + "</p>\n</html>\n";
 }
 
 }  // namespace

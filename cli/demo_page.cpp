@@ -4,6 +4,7 @@
 #include "cli/version.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/files.h"
+#include "visage/media/markup.h"
 #include "visage/media/png.h"
 #include "visage/media/resize.h"
 #include "visage/media/track_color.h"
@@ -73,20 +74,6 @@ constexpr StageMeaning kStages[] = {
     {"write output", "tracks.jsonl and the overlay clip"},
     {"write results", "results.json"},
 };
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
 
 // RFC 4648.
 std::string base64(const std::string& bytes) {
@@ -158,8 +145,9 @@ class PageWriter {
     for (const DemoClip& shown : page_.clips) clip(shown);
     stages();
     next();
-    out_ << "<footer>visage " << kVersion << " &middot; " << kFeatures << " &middot; " << escaped(cpu_name()) << ", "
-         << cpu::num_threads() << " threads</footer></main></body></html>\n";
+    out_ << "<footer>visage " << kVersion << " &middot; " << kFeatures << " &middot; "
+         << media::escaped_markup(cpu_name()) << ", " << cpu::num_threads()
+         << " threads</footer></main></body></html>\n";
     return out_.str();
   }
 
@@ -241,7 +229,8 @@ class PageWriter {
          << "\" role=\"img\" aria-label=\"track of "
          << "every object in every frame\">";
     for (int i = 0; i < objects; ++i) {
-      out_ << "<text x=\"0\" y=\"" << kTop + i * kRow + 14 << "\">" << escaped(clip.objects[i]) << "</text>";
+      out_ << "<text x=\"0\" y=\"" << kTop + i * kRow + 14 << "\">" << media::escaped_markup(clip.objects[i])
+           << "</text>";
       for (int t = 0; t < frames; ++t) {
         const int id = run.ids[i][t];
         if (id == kHidden) continue;
@@ -313,7 +302,7 @@ class PageWriter {
       const char* meaning = "";
       for (const StageMeaning& known : kStages)
         if (stage.name == known.name) meaning = known.text;
-      out_ << "<tr><td>" << escaped(stage.name) << "</td><td class=\"small\">" << meaning
+      out_ << "<tr><td>" << media::escaped_markup(stage.name) << "</td><td class=\"small\">" << meaning
            << "</td><td class=\"barcell\"><div class=\"bar\" style=\"width:"
            << fixed(longest > 0 ? 100 * stage.wall_seconds / longest : 0, 1) << "%\"></div></td><td class=\"n\">"
            << fixed(1e3 * stage.wall_seconds / frames, 2) << "</td><td class=\"n\">"
@@ -329,7 +318,7 @@ class PageWriter {
     std::string model = test_weights() ? "--test-weights public" : "--weights " + run.weights.file;
     if (!run.config.empty()) model += " --config " + run.config;
     const auto command = [this](const char* text, const std::string& line) {
-      out_ << "<p>" << text << "</p><pre>" << escaped(line) << "</pre>";
+      out_ << "<p>" << text << "</p><pre>" << media::escaped_markup(line) << "</pre>";
     };
     out_ << "<section><h2>What to try next</h2>";
     command("Another pair of clips:", "visage demo " + (test_weights() ? "" : model) + " --seed 7 --output demo2");
@@ -341,7 +330,7 @@ class PageWriter {
             "annotations) and <code>tracks/</code> (";
     const auto& files = first_run().summary.files;
     for (std::size_t i = 0; i < files.size(); ++i)
-      out_ << (i ? ", " : "") << "<code>" << escaped(files[i]) << "</code>";
+      out_ << (i ? ", " : "") << "<code>" << media::escaped_markup(files[i]) << "</code>";
     out_ << ").</p></section>\n";
   }
 

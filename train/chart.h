@@ -48,7 +48,4 @@ enum class Marks { none, dots };
 /// A number for a reader: three significant digits.
 [[nodiscard]] std::string short_number(double value);
 
-/// Text as HTML.
-[[nodiscard]] std::string escaped_html(const std::string& text);
-
 }  // namespace visage::train

@@ -1,6 +1,7 @@
 #include "train/report.h"
 
 #include "tensor/files.h"
+#include "visage/media/markup.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -122,13 +123,14 @@ void RunReport::write_curves(std::ostream& out) const {
     std::string key;
     for (const Curve& score : scores_) {
       const std::string color = std::to_string(std::min<std::size_t>(curves.size(), 1));
-      key += "<i class=\"key k" + color + "\"></i>" + escaped_html(score.name()) + " " + short_number(score.last());
+      key += "<i class=\"key k" + color + "\"></i>" + media::escaped_markup(score.name()) + " " +
+             short_number(score.last());
       curves.push_back(&score);
     }
     card(out, "AP", key, svg_chart(curves, steps, Scale::linear, Marks::dots));
   }
   for (const Curve& term : terms_)
-    card(out, escaped_html(term.name()), short_number(term.last()), chart(term, Scale::linear));
+    card(out, media::escaped_markup(term.name()), short_number(term.last()), chart(term, Scale::linear));
   card(out, "Gradient norm", short_number(gradient_norm_.last()), chart(gradient_norm_, Scale::log));
   card(out, "Learning rate", short_number(learning_rate_.last()), chart(learning_rate_, Scale::linear));
   card(out, "Images a second", short_number(speed_.last()), chart(speed_, Scale::linear));
@@ -150,7 +152,7 @@ void RunReport::write_evaluations(std::ostream& out) const {
   for (const EvaluationReport& evaluation : evaluations_) {
     for (const EvaluationScore& score : evaluation.scores) {
       out << "<tr" << (&evaluation == best ? " class=\"best\"" : "") << "><td class=\"n\">" << evaluation.steps
-          << "</td><td>" << escaped_html(score.set) << "</td>";
+          << "</td><td>" << media::escaped_markup(score.set) << "</td>";
       for (const double value : {score.ap, score.ap50, score.ap75, score.ar1, score.ar10, score.hota, score.idf1})
         out << "<td class=\"n\">" << percent(value) << "</td>";
       out << "<td class=\"n\">" << score.id_switches << "</td></tr>\n";
@@ -162,8 +164,9 @@ void RunReport::write_evaluations(std::ostream& out) const {
 void RunReport::write_configuration(std::ostream& out) const {
   out << "<h2>Configuration</h2><div class=\"table\"><table><tr><th>key</th><th>value</th><th>default</th></tr>\n";
   for (const config::Difference& key : config::differences(Config{}, config_))
-    out << "<tr><td><code>" << escaped_html(key.key) << "</code></td><td><code>" << escaped_html(key.after)
-        << "</code></td><td class=\"soft\"><code>" << escaped_html(key.before) << "</code></td></tr>\n";
+    out << "<tr><td><code>" << media::escaped_markup(key.key) << "</code></td><td><code>"
+        << media::escaped_markup(key.after) << "</code></td><td class=\"soft\"><code>"
+        << media::escaped_markup(key.before) << "</code></td></tr>\n";
   out << "</table></div><p class=\"soft\">Keys that have another value than the default; config.toml beside this page "
          "has them all.</p>\n";
 }
@@ -172,8 +175,8 @@ void RunReport::write(const std::string& path) const {
   std::ostringstream out;
   out << "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
          "content=\"width=device-width,initial-scale=1\"><title>"
-      << escaped_html(name_) << "</title><style>" << kStyle << "</style></head><body><main>\n<h1>Training of "
-      << escaped_html(name_) << "</h1>\n";
+      << media::escaped_markup(name_) << "</title><style>" << kStyle << "</style></head><body><main>\n<h1>Training of "
+      << media::escaped_markup(name_) << "</h1>\n";
   write_figures(out);
   write_curves(out);
   write_evaluations(out);

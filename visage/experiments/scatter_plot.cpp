@@ -1,5 +1,6 @@
 #include "visage/experiments/scatter_plot.h"
 
+#include "visage/media/markup.h"
 #include "visage/media/text.h"
 #include "visage/media/track_color.h"
 
@@ -72,20 +73,6 @@ std::string fixed(double value) {
 
 }  // namespace
 
-std::string escape_markup(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&': result += "&amp;"; break;
-      case '<': result += "&lt;"; break;
-      case '>': result += "&gt;"; break;
-      case '"': result += "&quot;"; break;
-      default: result += c;
-    }
-  }
-  return result;
-}
-
 media::Image draw_panels(const std::vector<Panel>& panels) {
   media::Image image(width_of(panels.size()), kHeight);
   std::fill(image.rgb.begin(), image.rgb.end(), uint8_t{255});
@@ -110,15 +97,15 @@ std::string panels_svg(const std::vector<Panel>& panels) {
     const int x = left_of(i);
     const std::string at = std::to_string(x), side = std::to_string(kSide);
     svg += "<text x=\"" + at + "\" y=\"22\" font-size=\"17\" font-weight=\"600\" fill=\"" + hex(kInk) + "\">" +
-           escape_markup(panels[i].title) + "</text>\n<text x=\"" + at + "\" y=\"42\" font-size=\"13\" fill=\"" +
-           hex(kSoft) + "\">" + escape_markup(panels[i].caption) + "</text>\n<rect x=\"" + at + "\" y=\"" +
-           std::to_string(kHead) + "\" width=\"" + side + "\" height=\"" + side + "\" fill=\"none\" stroke=\"" +
-           hex(kFrame) + "\"/>\n<g fill-opacity=\".85\">\n";
+           media::escaped_markup(panels[i].title) + "</text>\n<text x=\"" + at +
+           "\" y=\"42\" font-size=\"13\" fill=\"" + hex(kSoft) + "\">" + media::escaped_markup(panels[i].caption) +
+           "</text>\n<rect x=\"" + at + "\" y=\"" + std::to_string(kHead) + "\" width=\"" + side + "\" height=\"" +
+           side + "\" fill=\"none\" stroke=\"" + hex(kFrame) + "\"/>\n<g fill-opacity=\".85\">\n";
     const Placement place(panels[i].marks);
     for (const Mark& mark : panels[i].marks)
       svg += "<circle cx=\"" + fixed(x + place.x(mark)) + "\" cy=\"" + fixed(kHead + place.y(mark)) + "\" r=\"" +
              std::to_string(kRadius) + "\" fill=\"" + hex(media::track_color(mark.color)) + "\"><title>" +
-             escape_markup(mark.label) + "</title></circle>\n";
+             media::escaped_markup(mark.label) + "</title></circle>\n";
     svg += "</g>\n";
   }
   return svg + "</svg>\n";

@@ -23,7 +23,4 @@ struct Panel {
 /// The same as an SVG element.
 [[nodiscard]] std::string panels_svg(const std::vector<Panel>& panels);
 
-/// Text for HTML and XML: & < > " as entities.
-[[nodiscard]] std::string escape_markup(const std::string& text);
-
 }  // namespace visage::experiments
