@@ -15,8 +15,9 @@ namespace {
 using Points = std::vector<std::array<double, 2>>;
 
 constexpr std::int64_t kMostRows = 5000;
-constexpr std::int64_t kExaggerated = 250;  // iterations
-constexpr double kExaggeration = 12;
+constexpr std::int64_t kEarlyIterations = 250;
+constexpr double kExaggeration = 12;  // in the early iterations
+constexpr double kLeastRate = 10;     // 50, as others have it, throws some of 60 points far away for good
 
 // A square matrix with zeros on the diagonal.
 struct Matrix {
@@ -139,11 +140,11 @@ Points tsne(std::span<const float> rows, std::int64_t depth, const TsneOptions& 
   check<UsageError>(options.perplexity > 1 && static_cast<double>(n) >= 3 * options.perplexity + 1, "t-SNE: ", n,
                     " points are too few for perplexity ", options.perplexity, ", which needs three times as many");
   const Matrix p = joint_probabilities(rows, depth, options.perplexity);
-  const double rate = std::max(static_cast<double>(n) / kExaggeration / 4, 50.0);
+  const double rate = std::max(static_cast<double>(n) / kExaggeration / 4, kLeastRate);
   Matrix w(n);
   Points y = first_points(n, options.seed), velocity(y.size()), gains(y.size(), {1, 1});
   for (std::int64_t step = 0; step < options.iterations; ++step) {
-    const bool early = step < kExaggerated;
+    const bool early = step < kEarlyIterations;
     const double momentum = early ? 0.5 : 0.8;
     const Points gy = gradient(p, y, early ? kExaggeration : 1, w);
     for (std::int64_t i = 0; i < n; ++i) {
