@@ -5,6 +5,7 @@
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>
@@ -119,6 +120,15 @@ TEST(LayerNorm, EqualsTheReferenceInAllTypesAndSizes) {
       }
     }
   });
+}
+
+TEST(LayerNorm, TheSameOnEveryDevice) {
+  const std::vector<Tensor> inputs{random_normal({9, 40}, 1), random_normal({40}, 2), random_normal({40}, 3),
+                                   random_normal({9, 40}, 4)};
+  const auto fn = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{ops::add_layer_norm(in[0], in[3], in[1], in[2])};
+  };
+  EXPECT_TRUE(test::same_on_devices(fn, inputs, {.gradients_of = {0, 1, 2, 3}}));
 }
 
 TEST(LayerNorm, ALargeMeanDoesNotCancel) {

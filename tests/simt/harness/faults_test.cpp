@@ -275,7 +275,7 @@ __global__ void warp_barrier_kernel(float* data) {
   __syncwarp();
   data[threadIdx.x] = tile[31 - threadIdx.x];
 }
-TEST(Faults, AWarpBarrierOrdersMemory) { run<warp_barrier_kernel>(4, 32, 0); }
+TEST(Faults, AWarpBarrierOrdersMemory) { run<warp_barrier_kernel>(1, 32, 0); }
 
 __global__ void plain_sum_kernel(float* data) { data[0] += 1; }
 TEST(FaultsDeathTest, UnprotectedSum) { EXPECT_DEATH((run<plain_sum_kernel>(1, 64, 0)), kRace); }
