@@ -3,6 +3,7 @@
 #include "tensor/error.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <map>
@@ -40,16 +41,20 @@ class CpuAllocator final : public Allocator {
  public:
   void* allocate(std::size_t bytes) override {
     const std::size_t size = size_class(bytes);
-    if (void* reused = take(size)) return reused;
-    void* data = std::aligned_alloc(kAlignment, size);
+    void* data = take(size);
+    if (!data) data = std::aligned_alloc(kAlignment, size);
     check(data != nullptr, "out of memory: cannot allocate ", bytes, " bytes on the CPU");
+    in_use_.fetch_add(size, std::memory_order_relaxed);
     return data;
   }
 
   void release(void* data, std::size_t bytes) noexcept override {
     const std::size_t size = size_class(bytes);
+    in_use_.fetch_sub(size, std::memory_order_relaxed);
     if (!keep(data, size)) std::free(data);
   }
+
+  std::size_t in_use() const { return in_use_.load(std::memory_order_relaxed); }
 
  private:
   void* take(std::size_t size) {
@@ -76,17 +81,29 @@ class CpuAllocator final : public Allocator {
     return true;
   }
 
+  std::atomic<std::size_t> in_use_ = 0;
   std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;
   std::size_t cached_ = 0;
 };
 
+// Never destroyed: tensors of static objects may be released after it.
+CpuAllocator& cpu_allocator() {
+  static auto* cpu = new CpuAllocator;
+  return *cpu;
+}
+
 }  // namespace
 
+std::size_t bytes_in_use([[maybe_unused]] Device device) {
+#ifdef VISAGE_CUDA
+  if (device.type == DeviceType::cuda) return static_cast<std::size_t>(cuda::memory_statistics(device.index).in_use);
+#endif
+  return cpu_allocator().in_use();
+}
+
 Allocator& allocator_for(Device device) {
-  // Never destroyed: tensors of static objects may be released after it.
-  static auto* cpu = new CpuAllocator;
-  if (device.type == DeviceType::cpu) return *cpu;
+  if (device.type == DeviceType::cpu) return cpu_allocator();
 #ifdef VISAGE_CUDA
   return cuda::allocator(device.index);
 #else

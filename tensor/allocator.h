@@ -14,6 +14,9 @@ class Allocator {
   virtual void release(void* data, std::size_t bytes) noexcept = 0;
 };
 
+/// Bytes that the allocator of a device has handed out, rounded up to its block sizes.
+[[nodiscard]] std::size_t bytes_in_use(Device device);
+
 /// The allocator of a device. throws DeviceError for cuda in a build or on a machine without it.
 Allocator& allocator_for(Device device);
 

@@ -25,9 +25,15 @@ Table& table() {
 }  // namespace
 
 StageTimer::StageTimer(const char* name)
-    : name_(name), wall_(seconds(CLOCK_MONOTONIC)), cpu_(seconds(CLOCK_PROCESS_CPUTIME_ID)) {}
+    : name_(name),
+      recorder_(Recorder::current()),
+      wall_(seconds(CLOCK_MONOTONIC)),
+      cpu_(seconds(CLOCK_PROCESS_CPUTIME_ID)) {
+  if (recorder_) recorder_->begin(Span::Kind::stage, name);
+}
 
 StageTimer::~StageTimer() {
+  if (recorder_) recorder_->end();
   const double wall = seconds(CLOCK_MONOTONIC) - wall_, cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_;
   const std::lock_guard lock(table().mutex);
   auto& stages = table().stages;

@@ -1,4 +1,6 @@
 #pragma once
+#include "tensor/recorder.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,7 +16,8 @@ struct StageTime {
 };
 
 /// Adds the time between its construction and its destruction to a stage. Stages are listed in the order of their
-/// first use. Two clock reads each: cheap enough to stay on.
+/// first use, and seen by the Recorder of the thread (tensor/recorder.h). Two clock reads each: cheap enough to stay
+/// on.
 class StageTimer {
  public:
   explicit StageTimer(const char* name);
@@ -24,6 +27,7 @@ class StageTimer {
 
  private:
   const char* name_;
+  Recorder* const recorder_;
   double wall_, cpu_;
 };
 

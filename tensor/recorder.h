@@ -1,0 +1,86 @@
+#pragma once
+#include "tensor/device.h"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <vector>
+
+namespace visage {
+
+/// What an op has to do at least: bytes it must move (every input read once, every output written once) and
+/// floating-point operations (a multiply-add counts two).
+struct Work {
+  double bytes = 0, flops = 0;
+};
+
+/// One stage or op that a Recorder saw.
+struct Span {
+  enum class Kind { stage, op };
+
+  Kind kind = Kind::stage;
+  std::string name;
+  int parent = -1;                              // index of the span around it, which begins before and ends after it
+  double host_start = 0, host_seconds = 0;      // on the CPU; for a GPU the time it takes to submit the work
+  double start = 0, seconds = 0;                // on the device of the data; for the CPU the same
+  std::optional<Work> work;                     // of an op that says it
+  std::size_t memory_before = 0, memory_after = 0;  // bytes the device's allocator has handed out
+};
+
+/// Records the stages and ops of one thread while it lives. On a GPU an event is recorded before and after each, so
+/// work that is captured into a graph cannot be recorded. Recorders of a thread nest; the innermost records.
+class Recorder {
+ public:
+  /// `device`: where the data are, whose clock and memory count. The clock begins now.
+  explicit Recorder(Device device);
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  /// The recorder of this thread, usually null. Reading it is all that unrecorded work costs.
+  static Recorder* current() { return current_; }
+
+  void begin(Span::Kind kind, std::string name);
+  void end() noexcept;
+  /// Belongs to the next op that begins.
+  void announce(const Work& work) { announced_ = work; }
+
+  /// Everything so far, in the order of its beginning. Waits for the device. throws Error while a span is open.
+  [[nodiscard]] std::vector<Span> spans();
+
+ private:
+  struct Clock;
+  static inline constinit thread_local Recorder* current_ = nullptr;
+
+  Recorder* const outer_;
+  const std::unique_ptr<Clock> clock_;
+  std::vector<Span> spans_;
+  std::vector<int> open_;
+  std::optional<Work> announced_;
+};
+
+/// The function a piece of code is in, without its namespaces and parameters: "layer_norm".
+[[nodiscard]] std::string function_name(const std::source_location& where);
+
+/// An op, for the recorder of the thread.
+class OpScope {
+ public:
+  explicit OpScope(const char* name) : recorder_(Recorder::current()) {
+    if (recorder_) recorder_->begin(Span::Kind::op, name);
+  }
+  explicit OpScope(const std::source_location& where) : recorder_(Recorder::current()) {
+    if (recorder_) recorder_->begin(Span::Kind::op, function_name(where));
+  }
+  ~OpScope() {
+    if (recorder_) recorder_->end();
+  }
+  OpScope(const OpScope&) = delete;
+  OpScope& operator=(const OpScope&) = delete;
+
+ private:
+  Recorder* const recorder_;
+};
+
+}  // namespace visage
