@@ -16,8 +16,10 @@
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 
+#include "simt/async_copy.h"
 #include "simt/atomics.h"
 #include "simt/device.h"
 #include "simt/execution.h"
 #include "simt/math.h"
+#include "simt/mma.h"
 #include "simt/runtime_api.h"

@@ -89,5 +89,7 @@ inline constexpr int kBatchBlocks = 64;
 void prepare_shared_memory(std::size_t dynamic_bytes);
 /// Before a block: everything undefined again. `block_number` counts the launch's blocks in the order they run.
 void reset_shared_memory(std::uint64_t block_number);
+/// When a thread exits: all its cp.async have been waited for.
+void check_no_async_copies();
 
 }  // namespace simt

@@ -141,6 +141,7 @@ void release_barrier() {
 void exit_thread() {
   Thread& thread = *current;
   Warp& warp = block.warp_of(thread);
+  check_no_async_copies();
   thread.state = State::exited;
   thread.fiber = nullptr;
   warp.live &= ~(1u << thread.number % 32);
@@ -445,5 +446,26 @@ void combine_match(Exchange& exchange, std::uint32_t lanes) {
 }
 
 void combine_nothing(Exchange&, std::uint32_t) {}
+
+namespace {
+
+template <class Fn>
+void reduce_lanes(Exchange& exchange, std::uint32_t lanes, Fn fn) {
+  std::uint32_t result = static_cast<std::uint32_t>(exchange.in[std::countr_zero(lanes)]);
+  for (std::uint32_t rest = lanes & (lanes - 1); rest; rest &= rest - 1) {
+    result = fn(result, static_cast<std::uint32_t>(exchange.in[std::countr_zero(rest)]));
+  }
+  for (std::uint32_t rest = lanes; rest; rest &= rest - 1) exchange.out[std::countr_zero(rest)] = result;
+}
+
+}  // namespace
+
+void combine_add(Exchange& exchange, std::uint32_t lanes) { reduce_lanes(exchange, lanes, std::plus<std::uint32_t>()); }
+void combine_min(Exchange& exchange, std::uint32_t lanes) {
+  reduce_lanes(exchange, lanes, [](std::uint32_t a, std::uint32_t b) { return std::min(a, b); });
+}
+void combine_max(Exchange& exchange, std::uint32_t lanes) {
+  reduce_lanes(exchange, lanes, [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
+}
 
 }  // namespace simt

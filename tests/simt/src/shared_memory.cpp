@@ -95,6 +95,12 @@ void* allocate_shared(const void* key, std::size_t bytes, std::size_t align) {
   return address;
 }
 
+void check_shared_access(const char* what, const void* address) {
+  const char* const at = static_cast<const char*>(address);
+  if (at < arena || at + 16 > arena + used) fail("%s: %p is not shared memory", what, address);
+  if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0) fail("%s: %p is not aligned to 16 bytes", what, address);
+}
+
 void* dynamic_shared() {
   if (!current) fail("shared memory is used outside a kernel");
   if (!dynamic_address) dynamic_address = carve(dynamic_bytes, 128);

@@ -74,6 +74,20 @@ unsigned __match_any_sync(unsigned mask, T value, simt::Location at = simt::Loca
   return static_cast<unsigned>(
       simt::exchange(mask, simt::to_bits(value), 0, &simt::combine_match, simt::Ordering::none, at));
 }
+namespace simt {
+inline unsigned reduce(unsigned mask, unsigned value, Combine combine, Location at) {
+  return static_cast<unsigned>(exchange(mask, value, 0, combine, Ordering::none, at));
+}
+}  // namespace simt
+inline unsigned __reduce_add_sync(unsigned mask, unsigned value, simt::Location at = simt::Location::current()) {
+  return simt::reduce(mask, value, &simt::combine_add, at);
+}
+inline unsigned __reduce_min_sync(unsigned mask, unsigned value, simt::Location at = simt::Location::current()) {
+  return simt::reduce(mask, value, &simt::combine_min, at);
+}
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value, simt::Location at = simt::Location::current()) {
+  return simt::reduce(mask, value, &simt::combine_max, at);
+}
 
 template <class T>
 T __ldg(const T* pointer) {

@@ -47,6 +47,9 @@ void combine_shuffle(Exchange&, std::uint32_t lanes);
 void combine_ballot(Exchange&, std::uint32_t lanes);
 void combine_match(Exchange&, std::uint32_t lanes);
 void combine_nothing(Exchange&, std::uint32_t lanes);
+void combine_add(Exchange&, std::uint32_t lanes);
+void combine_min(Exchange&, std::uint32_t lanes);
+void combine_max(Exchange&, std::uint32_t lanes);
 int lane_index();
 
 template <class T>
@@ -91,6 +94,8 @@ class AtomicOrder {
 extern std::uint64_t block_serial;  // another value for every block that runs
 void* allocate_shared(const void* key, std::size_t bytes, std::size_t align);
 void* dynamic_shared();
+/// Fails unless 16 bytes at the address are aligned and inside the running block's shared memory.
+void check_shared_access(const char* what, const void* address);
 
 /// The running block's instance of one VISAGE_SHARED declaration; `Tag` is the declaration.
 template <class Tag, class T>
