@@ -94,7 +94,7 @@ TEST_P(Execution, DynamicSharedMemoryBeyond48KiB) {
 
 __global__ void shuffles_kernel(int* out) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  int* const mine = out + 8 * threadIdx.x;
+  int* const mine = out + 9 * threadIdx.x;
   mine[0] = __shfl_sync(kAllLanes, lane, 5);
   mine[1] = __shfl_xor_sync(kAllLanes, lane, 3);
   mine[2] = __shfl_down_sync(kAllLanes, lane, 4);
@@ -103,15 +103,16 @@ __global__ void shuffles_kernel(int* out) {
   mine[5] = static_cast<int>(__ballot_sync(kAllLanes, lane % 4 == 0));
   mine[6] = static_cast<int>(__match_any_sync(kAllLanes, lane / 8));
   mine[7] = lane < 16 ? __shfl_xor_sync(0xffffu, lane, 1) : __shfl_xor_sync(0xffff0000u, lane, 2);
+  mine[8] = static_cast<int>(__reduce_min_sync(kAllLanes, static_cast<unsigned>((lane + 27) % 32 - 9)));
 }
 
 TEST_P(Execution, ShufflesAndVotes) {
-  DeviceArray<int> out(64 * 8);
+  DeviceArray<int> out(64 * 9);
   launch<shuffles_kernel>({1, 64, 0, stream()}, out.data());
   const std::vector<int> got = out.host();
   for (int thread = 0; thread < 64; ++thread) {
     const int lane = thread % 32;
-    const int* const mine = &got[8 * thread];
+    const int* const mine = &got[9 * thread];
     EXPECT_EQ(mine[0], 5);
     EXPECT_EQ(mine[1], lane ^ 3);
     EXPECT_EQ(mine[2], lane < 28 ? lane + 4 : lane);
@@ -120,6 +121,7 @@ TEST_P(Execution, ShufflesAndVotes) {
     EXPECT_EQ(mine[5], 0x11111111);
     EXPECT_EQ(static_cast<unsigned>(mine[6]), 0xffu << lane / 8 * 8);
     EXPECT_EQ(mine[7], lane < 16 ? lane ^ 1 : lane ^ 2);
+    EXPECT_EQ(mine[8], 0);
   }
 }
 

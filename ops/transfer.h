@@ -1,0 +1,21 @@
+#pragma once
+#include "tensor/tensor.h"
+
+#ifdef VISAGE_CUDA
+#include "tensor/cuda/copy.h"
+#endif
+
+namespace visage::ops {
+
+/// x on `device`: itself, or a copy without gradient history. A copy to the CPU waits for the device, one from the CPU
+/// does not. x is contiguous.
+inline Tensor moved_to(const Tensor& x, [[maybe_unused]] Device device) {
+  if (x.device() == device) return x;
+#ifdef VISAGE_CUDA
+  return visage::cuda::copy_to(x, device);
+#else
+  fail<DeviceError>("device cuda: this build has no CUDA backend; configure with a CUDA toolkit");
+#endif
+}
+
+}  // namespace visage::ops
