@@ -21,12 +21,10 @@ std::shared_ptr<Meta> make_meta(const Tensor& tensor, bool leaf) {
   return meta;
 }
 
-Tensor ones_like_scalar(const Tensor& loss) {
-  check<AutogradError>(loss.numel() == 1 && loss.dtype() == DType::f32 && loss.device().type == DeviceType::cpu,
-                       "backward: a loss that is not one f32 on the CPU needs a seed; size ", loss.size());
-  Tensor seed = Tensor::empty(loss.size(), loss.dtype(), loss.device());
-  *seed.data<float>() = 1.f;
-  return seed;
+Tensor seed_of_one(const Tensor& loss) {
+  check<AutogradError>(loss.numel() == 1 && loss.dtype() == DType::f32,
+                       "backward: a loss that is not one f32 needs a seed; size ", loss.size());
+  return Tensor::ones(loss.size(), loss.device());
 }
 
 }  // namespace
@@ -110,7 +108,7 @@ void Tape::backward(const Tensor& loss, const Tensor& seed) {
                     "backward: the seed must be contiguous and like the loss; loss ", root->size, ", seed ",
                     seed ? seed.size() : Dims{});
   const NoGrad off;
-  root->grad = seed ? seed : ones_like_scalar(loss);
+  root->grad = seed ? seed : seed_of_one(loss);
   root->written = true;
   // Creation order is a topological order: the reverse walk needs neither a sort nor recursion.
   while (!nodes_.empty()) {

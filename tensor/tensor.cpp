@@ -1,5 +1,6 @@
 #include "tensor/tensor.h"
 
+#include <algorithm>
 #include <cstring>
 
 #ifdef VISAGE_CUDA
@@ -33,6 +34,18 @@ Tensor Tensor::zeros(const Dims& size, DType dtype, Device device) {
   }
 #endif
   std::memset(result.view().data, 0, result.nbytes());
+  return result;
+}
+
+Tensor Tensor::ones(const Dims& size, Device device) {
+  Tensor result = empty(size, DType::f32, device);
+#ifdef VISAGE_CUDA
+  if (device.type == DeviceType::cuda) {
+    cuda::fill_ones(result.data<float>(), result.numel());
+    return result;
+  }
+#endif
+  std::fill_n(result.data<float>(), result.numel(), 1.f);
   return result;
 }
 

@@ -46,6 +46,8 @@ class Tensor {
   /// Uninitialised contiguous tensor.
   static Tensor empty(const Dims& size, DType dtype = DType::f32, Device device = {});
   static Tensor zeros(const Dims& size, DType dtype = DType::f32, Device device = {});
+  /// f32.
+  static Tensor ones(const Dims& size, Device device = {});
   /// CPU tensor holding a copy of `values` (numel must match).
   static Tensor from(const Dims& size, const float* values);
   /// Another window on the storage of `base`, without gradient history. Strides in elements; `offset` in

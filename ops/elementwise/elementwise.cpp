@@ -105,7 +105,10 @@ Tensor permute(const Tensor& x, const Dims& order) {
 Tensor mul_scalar(const Tensor& x, float factor) {
   check_f32("mul_scalar", x);
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
-  on_cpu("mul_scalar", x.device(), [&] { gradient_detail::accumulate_cpu({x.view(), {out.view(), 0}, factor}); });
+  const gradient_detail::Accumulate args{x.view(), {out.view(), 0}, factor};
+  on_device(
+      x.device(), [&] { gradient_detail::accumulate_cpu(args); },
+      [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
   autograd::record("mul_scalar", {&x, 1}, out,
                    [factor](const Tensor& gy, Targets targets) { accumulate("mul_scalar", gy, targets, 0, factor); });
   return out;

@@ -10,28 +10,45 @@ View view_or_empty(const Tensor& tensor) { return tensor ? tensor.view() : View{
 
 bool wants(Targets targets, std::size_t i) { return i < targets.size() && targets[i].needed(); }
 
-void accumulate(const char* op, const Tensor& from, Targets targets, std::size_t i, float factor) {
+void accumulate(const char* /*op*/, const Tensor& from, Targets targets, std::size_t i, float factor) {
   if (!wants(targets, i)) return;
-  const Gradient gradient = gradient_of(targets, i);
-  on_cpu(op, from.device(), [&] { gradient_detail::accumulate_cpu({from.view(), gradient, factor}); });
+  const gradient_detail::Accumulate args{from.view(), gradient_of(targets, i), factor};
+  on_device(
+      from.device(), [&] { gradient_detail::accumulate_cpu(args); },
+      [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
 }
 
-void accumulate_rows(const char* op, const Tensor& from, Targets targets, std::size_t i) {
+void accumulate_rows(const char* /*op*/, const Tensor& from, Targets targets, std::size_t i) {
   if (!wants(targets, i)) return;
-  const Gradient gradient = gradient_of(targets, i);
-  on_cpu(op, from.device(), [&] { gradient_detail::sum_rows_cpu({from.view(), gradient}); });
+  gradient_detail::SumRows args{from.view(), gradient_of(targets, i), {}};
+  on_device(
+      from.device(), [&] { gradient_detail::sum_rows_cpu(args); },
+      [&](StreamHandle stream) {
+        const std::int64_t columns = args.gradient.to.size.numel();
+        if (columns == 0) return;
+        const std::int64_t slices = gradient_detail::slices_for(from.numel() / columns, columns);
+        const Tensor partial = slices > 1 ? Tensor::empty({slices, columns}, DType::f32, from.device()) : Tensor{};
+        args.partial = view_or_empty(partial);
+        gradient_detail::sum_rows_cuda(args, stream);
+      });
 }
 
-Tensor relu_gradient(const char* op, const Tensor& gy, const Tensor& y, DType dtype) {
+Tensor relu_gradient(const char* /*op*/, const Tensor& gy, const Tensor& y, DType dtype) {
   const Tensor result = Tensor::empty(y.size(), dtype, y.device());
-  on_cpu(op, y.device(), [&] { gradient_detail::relu_cpu({gy.view(), y.view(), {result.view(), 0}}); });
+  const gradient_detail::Relu args{gy.view(), y.view(), {result.view(), 0}};
+  on_device(
+      y.device(), [&] { gradient_detail::relu_cpu(args); },
+      [&](StreamHandle stream) { gradient_detail::relu_cuda(args, stream); });
   return result;
 }
 
-Tensor contiguous_as(const char* op, const Tensor& x, DType dtype) {
+Tensor contiguous_as(const char* /*op*/, const Tensor& x, DType dtype) {
   if (x.dtype() == dtype && x.is_contiguous()) return x;
   const Tensor result = Tensor::empty(x.size(), dtype, x.device());
-  on_cpu(op, x.device(), [&] { gradient_detail::accumulate_cpu({x.view(), {result.view(), 0}}); });
+  const gradient_detail::Accumulate args{x.view(), {result.view(), 0}};
+  on_device(
+      x.device(), [&] { gradient_detail::accumulate_cpu(args); },
+      [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
   return result;
 }
 

@@ -13,6 +13,7 @@ using cuda::kPacketSize;
 using cuda::kWarpSize;
 using cuda::load_packet;
 using cuda::store_packet;
+using cuda::write_gradient;
 
 constexpr int kThreads = 128;                    // warp kernels: four rows a block
 constexpr int kRowThreads = 256;                 // row kernel: one row a block
@@ -102,17 +103,6 @@ __global__ void __launch_bounds__(kRowThreads)
     mean_out[blockIdx.x] = mean;
     rstd_out[blockIdx.x] = rstd;
   }
-}
-
-/// to[0..kSize) = beta * to + values.
-template <int kSize, class T>
-__device__ __forceinline__ void write_gradient(T* to, float beta, const float (&values)[kSize]) {
-  if (beta == 0) return store_packet(to, values);
-  float total[kSize];
-  load_packet<kSize>(to, total);
-#pragma unroll
-  for (int i = 0; i < kSize; ++i) total[i] = beta * total[i] + values[i];
-  store_packet(to, total);
 }
 
 /// With n = (x - mean) * rstd and g = gy * weight:   gx = rstd * (g - mean(g) - n * mean(g * n)).

@@ -39,13 +39,14 @@ Tensor concatenate(std::span<const Tensor> parts, int axis) {
     sizes.push_back(part.size());
   }
   Tensor y = Tensor::empty(size, first.dtype(), first.device());
-  on_cpu("concatenate", y.device(), [&] {
-    std::int64_t start = 0;
-    for (const Tensor& part : parts) {
-      gradient_detail::accumulate_cpu({part.view(), {window(y, part.size(), axis, start).view(), 0}});
-      start += part.size(axis);
-    }
-  });
+  std::int64_t start = 0;
+  for (const Tensor& part : parts) {
+    const gradient_detail::Accumulate args{part.view(), {window(y, part.size(), axis, start).view(), 0}};
+    on_device(
+        y.device(), [&] { gradient_detail::accumulate_cpu(args); },
+        [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
+    start += part.size(axis);
+  }
   autograd::record("concatenate", parts, y, [sizes = std::move(sizes), axis](const Tensor& gy, Targets targets) {
     std::int64_t start = 0;
     for (std::size_t i = 0; i < sizes.size(); ++i) {

@@ -3,6 +3,7 @@
 #include "tensor/cuda/error.h"
 #include "tensor/cuda/stream.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace visage::cuda {
@@ -36,6 +37,19 @@ Tensor copy_to(const Tensor& x, Device device) {
 
 void clear(void* data, std::size_t bytes) {
   check(cudaMemsetAsync(data, 0, bytes, static_cast<cudaStream_t>(current_stream().raw)), "cudaMemset");
+}
+
+void fill_ones(float* data, std::int64_t count) {
+  static const float one = 1;  // lives on: the copy may be read after this function has returned
+  const auto stream = static_cast<cudaStream_t>(current_stream().raw);
+  // The first element comes from the host; then what is there is doubled.
+  for (std::int64_t filled = 0; filled < count;) {
+    const std::int64_t next = filled == 0 ? 1 : std::min(filled, count - filled);
+    check(cudaMemcpyAsync(data + filled, filled == 0 ? &one : data, static_cast<std::size_t>(next) * sizeof(float),
+                          filled == 0 ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice, stream),
+          "cudaMemcpy");
+    filled += next;
+  }
 }
 
 }  // namespace visage::cuda

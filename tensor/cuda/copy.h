@@ -11,4 +11,7 @@ namespace visage::cuda {
 /// Sets `bytes` bytes of device memory to zero, in the order of the current stream.
 void clear(void* data, std::size_t bytes);
 
+/// Sets `count` floats of device memory to 1, in the order of the current stream and without waiting for it.
+void fill_ones(float* data, std::int64_t count);
+
 }  // namespace visage::cuda

@@ -56,6 +56,17 @@ __device__ __forceinline__ void store_packet(T* to, const float (&values)[kSize]
   *reinterpret_cast<Packet<T, kSize>*>(to) = packet;
 }
 
+/// to[0..kSize) = beta * to + values; beta 0 does not read `to`. The pointer must be aligned to the packet's size.
+template <int kSize, class T>
+__device__ __forceinline__ void write_gradient(T* to, float beta, const float (&values)[kSize]) {
+  if (beta == 0) return store_packet(to, values);
+  float total[kSize];
+  load_packet<kSize>(to, total);
+#pragma unroll
+  for (int i = 0; i < kSize; ++i) total[i] = beta * total[i] + values[i];
+  store_packet(to, total);
+}
+
 inline bool is_packet_aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
 /// Calls fn(T{}) with the device type of a floating-point dtype: the only dtype switch kernel files need. The op has

@@ -45,7 +45,8 @@ testing::AssertionResult same(const Tensor& expected, const Tensor& actual, doub
     return testing::AssertionFailure() << "size " << actual.size() << ' ' << name_of(actual.dtype()) << ", on the CPU "
                                        << expected.size() << ' ' << name_of(expected.dtype());
   }
-  const bool exact = expected.dtype() != DType::f32 && expected.dtype() != DType::bf16 && expected.dtype() != DType::f16;
+  const bool exact =
+      expected.dtype() != DType::f32 && expected.dtype() != DType::bf16 && expected.dtype() != DType::f16;
   const std::vector<double> a = values_of(expected), b = values_of(actual);
   double largest = 0;
   for (const double value : a)

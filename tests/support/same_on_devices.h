@@ -13,7 +13,7 @@ struct SameOnDevicesOptions {
   double output_tolerance = 1e-5;
   double gradient_tolerance = 2e-5;
   /// Indices of the inputs to differentiate by. None: only the outputs are compared.
-  std::vector<std::size_t> gradients_of;
+  std::vector<std::size_t> gradients_of = {};
   std::uint64_t seed = 1;  // of the gradients that are sent back
 };
 
