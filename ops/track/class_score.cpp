@@ -13,8 +13,10 @@ Tensor max_class_score(const Tensor& logits) {
   check<DTypeError>(logits.dtype() == DType::f32, "max_class_score: logits must be f32; got ", logits.dtype());
   autograd::not_differentiable("max_class_score", {logits});
   Tensor out = Tensor::empty({logits.size(0)}, DType::f32, logits.device());
-  on_cpu("max_class_score", logits.device(),
-         [&] { max_class_score_cpu({.logits = logits.view(), .out = out.view()}); });
+  const ClassScoreArgs args{.logits = logits.view(), .out = out.view()};
+  on_device(
+      logits.device(), [&] { max_class_score_cpu(args); },
+      [&](StreamHandle stream) { max_class_score_cuda(args, stream); });
   return out;
 }
 

@@ -9,5 +9,6 @@ struct ClassScoreArgs {
 };
 
 void max_class_score_cpu(const ClassScoreArgs& args);
+void max_class_score_cuda(const ClassScoreArgs& args, StreamHandle stream);
 
 }  // namespace visage::ops

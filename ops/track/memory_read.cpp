@@ -17,8 +17,9 @@ Tensor memory_read(const Tensor& bank, const Tensor& weights) {
   check<DeviceError>(bank.device() == weights.device(), "memory_read: inputs must be on one device");
   autograd::not_differentiable("memory_read", {bank, weights});
   Tensor out = Tensor::empty({bank.size(1), bank.size(2)}, DType::f32, bank.device());
-  on_cpu("memory_read", bank.device(),
-         [&] { memory_read_cpu({.bank = bank.view(), .weights = weights.view(), .out = out.view()}); });
+  const MemoryReadArgs args{.bank = bank.view(), .weights = weights.view(), .out = out.view()};
+  on_device(
+      bank.device(), [&] { memory_read_cpu(args); }, [&](StreamHandle stream) { memory_read_cuda(args, stream); });
   return out;
 }
 

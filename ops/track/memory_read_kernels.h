@@ -10,5 +10,6 @@ struct MemoryReadArgs {
 };
 
 void memory_read_cpu(const MemoryReadArgs& args);
+void memory_read_cuda(const MemoryReadArgs& args, StreamHandle stream);
 
 }  // namespace visage::ops

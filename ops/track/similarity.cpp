@@ -27,7 +27,9 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b) {
   check_pair("cosine_similarity", a, b);
   autograd::not_differentiable("cosine_similarity", {a, b});
   Tensor out = Tensor::empty({a.size(0), b.size(0)}, DType::f32, a.device());
-  on_cpu("cosine_similarity", a.device(), [&] { cosine_cpu({.a = a.view(), .b = b.view(), .out = out.view()}); });
+  const CosineArgs args{.a = a.view(), .b = b.view(), .out = out.view()};
+  on_device(
+      a.device(), [&] { cosine_cpu(args); }, [&](StreamHandle stream) { similarity_cuda(args, {}, stream); });
   return out;
 }
 
@@ -49,10 +51,16 @@ Tensor track_similarity(const TrackSimilarityInputs& inputs) {
   autograd::not_differentiable(op, {object_memory, object, appearance_memory, appearance});
   Tensor out = Tensor::empty({object_memory.size(0), object.size(0)}, DType::f32, object.device());
   const float weight = static_cast<float>(alpha);
-  on_cpu(op, object.device(), [&] {
-    cosine_cpu({.a = object_memory.view(), .b = object.view(), .out = out.view(), .weight = 1 - weight, .beta = 0});
-    cosine_cpu({.a = appearance_memory.view(), .b = appearance.view(), .out = out.view(), .weight = weight, .beta = 1});
-  });
+  const CosineArgs first{.a = object_memory.view(), .b = object.view(), .out = out.view(), .weight = 1 - weight};
+  const CosineArgs second{
+      .a = appearance_memory.view(), .b = appearance.view(), .out = out.view(), .weight = weight, .beta = 1};
+  on_device(
+      object.device(),
+      [&] {
+        cosine_cpu(first);
+        cosine_cpu(second);
+      },
+      [&](StreamHandle stream) { similarity_cuda(first, second, stream); });
   return out;
 }
 

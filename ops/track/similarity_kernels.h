@@ -14,4 +14,7 @@ struct CosineArgs {
 
 void cosine_cpu(const CosineArgs& args);
 
+/// Both terms of a sum, of which the second may be absent, in one launch; beta is not looked at.
+void similarity_cuda(const CosineArgs& first, const CosineArgs& second, StreamHandle stream);
+
 }  // namespace visage::ops
