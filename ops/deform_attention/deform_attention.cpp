@@ -1,27 +1,16 @@
 #include "ops/deform_attention/deform_attention.h"
 
 #include "ops/deform_attention/deform_attention_kernels.h"
+#include "ops/deform_attention/levels.h"
 #include "ops/dispatch.h"
 #include "ops/gradient/gradient_of.h"
 #include "tensor/cpu/features.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace visage::ops {
 namespace {
-
-/// Fills the levels and returns the number of tokens they hold.
-std::int64_t set_levels(const char* op, std::span<const LevelShape> shapes, DeformLevel* levels) {
-  check<ShapeError>(!shapes.empty() && shapes.size() <= kMaxLevels, op, ": needs 1 to ", kMaxLevels, " levels; got ",
-                    shapes.size());
-  std::int64_t tokens = 0;
-  for (std::size_t l = 0; l < shapes.size(); ++l) {
-    check<ShapeError>(shapes[l].height > 0 && shapes[l].width > 0, op, ": level ", l, " is empty");
-    levels[l] = {shapes[l].height, shapes[l].width, tokens};
-    tokens += shapes[l].height * shapes[l].width;
-  }
-  return tokens;
-}
 
 void check_rows(const char* name, const Tensor& x, const Dims& size) {
   check<ShapeError>(x.size() == size && x.stride()[2] == 1, "deform_attention_fused: ", name, " must be ", size,
@@ -50,6 +39,8 @@ Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes,
                         weights.size(3) == levels,
                     "deform_attention: weights must be [N,Lq,heads,levels,points]; got ", weights.size(), " for value ",
                     value.size(), " and ", levels, " levels");
+  check<ShapeError>(weights.size(1) <= std::numeric_limits<int>::max(), "deform_attention: too many queries, ",
+                    weights.size(1));
   Dims pairs = weights.size();
   pairs.append(2);
   check<ShapeError>(locations.size() == pairs, "deform_attention: locations must be ", pairs, "; got ",
@@ -64,7 +55,9 @@ Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes,
   args.locations = locations.view();
   args.weights = weights.view();
   args.out = out.view();
-  on_cpu("deform_attention", value.device(), [&] { deform_attention_cpu(args); });
+  on_device(
+      value.device(), [&] { deform_attention_cpu(args); },
+      [&](StreamHandle stream) { deform_attention_cuda(args, stream); });
   const Tensor inputs[] = {value, locations, weights};
   autograd::record("deform_attention", inputs, out, [=](const Tensor& gy, std::span<const autograd::GradTarget> to) {
     DeformBackwardArgs back{gy.view(),          value.view(),       locations.view(),   weights.view(),
@@ -106,12 +99,15 @@ Tensor deform_attention_fused(const DeformSampling& input, std::span<const Level
   args.levels = std::ssize(shapes);
   args.heads = input.heads;
   args.points = input.points;
-  on_cpu("deform_attention_fused", value.device(), [&] {
-    if (cpu::features().avx512 && deform_attention_fused_fits_avx512(args))
-      deform_attention_fused_avx512(args);
-    else
-      deform_attention_fused_cpu(args);
-  });
+  on_device(
+      value.device(),
+      [&] {
+        if (cpu::features().avx512 && deform_attention_fused_fits_avx512(args))
+          deform_attention_fused_avx512(args);
+        else
+          deform_attention_fused_cpu(args);
+      },
+      [&](StreamHandle stream) { deform_attention_fused_cuda(args, stream); });
   return out;
 }
 

@@ -20,6 +20,7 @@ struct DeformAttentionArgs {
   DeformLevel level[kMaxLevels];
 };
 void deform_attention_cpu(const DeformAttentionArgs& args);
+void deform_attention_cuda(const DeformAttentionArgs& args, StreamHandle stream);
 
 struct DeformBackwardArgs {
   View gout;  // [N,Lq,heads*dim]
@@ -44,5 +45,6 @@ struct DeformFusedArgs {
 void deform_attention_fused_cpu(const DeformFusedArgs& args);
 void deform_attention_fused_avx512(const DeformFusedArgs& args);
 bool deform_attention_fused_fits_avx512(const DeformFusedArgs& args);
+void deform_attention_fused_cuda(const DeformFusedArgs& args, StreamHandle stream);
 
 }  // namespace visage::ops

@@ -4,8 +4,10 @@
 #include "tensor/cpu/features.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -15,6 +17,7 @@ namespace visage::ops {
 namespace {
 
 using test::allclose;
+using test::for_each_device;
 using test::random_normal;
 
 std::vector<LevelShape> shapes_of(const Tensor& sizes) {
@@ -27,9 +30,11 @@ std::vector<LevelShape> shapes_of(const Tensor& sizes) {
 TEST(DeformAttentionGolden, EqualsTheRecordedNumbers) {
   const test::GoldenFile golden("ops.safetensors");
   const std::vector<LevelShape> shapes = shapes_of(golden.load("msda/in/shapes"));
-  const Tensor y =
-      deform_attention(golden.load("msda/in/value"), shapes, golden.load("msda/in/loc"), golden.load("msda/in/attn"));
-  EXPECT_TRUE(golden.matches("msda/out/y", y));
+  for_each_device([&](Device device) {
+    const auto load = [&](const char* name) { return test::on(golden.load(name), device); };
+    const Tensor y = deform_attention(load("msda/in/value"), shapes, load("msda/in/loc"), load("msda/in/attn"));
+    EXPECT_TRUE(golden.matches("msda/out/y", y));
+  });
 }
 
 TEST(DeformAttentionGolden, EqualsTheRecordedGradients) {
@@ -88,11 +93,29 @@ TEST(DeformAttention, GradientsDoNotDependOnTheNumberOfThreads) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(many[i]), test::values_of(one[i])) << i;
 }
 
+TEST(DeformAttention, TheSameOnEveryDevice) {
+  const std::vector<SamplingCase> cases = {
+      {2, 315, 2, 4, 32, {{3, 5}, {6, 10}, {12, 20}}},  // the models' sizes, as many queries as tokens
+      {1, 70, 1, 4, 64, {{3, 5}, {6, 10}, {12, 20}}},   // two tiles of channels
+      {2, 9, 3, 3, 24, {{5, 3}, {4, 9}}},               // packets that do not fill a tile
+      {1, 5, 2, 9, 7, {{2, 3}, {1, 1}, {4, 1}}},        // no packets, two chunks of samples
+      {1, 1, 1, 1, 1, {{1, 1}}},
+      {2, 0, 1, 1, 4, {{2, 2}}},
+  };
+  for (const SamplingCase& c : cases) {
+    const auto attend = [&](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{deform_attention(in[0], c.shapes, in[1], in[2])};
+    };
+    EXPECT_TRUE(test::same_on_devices(attend, sampling_inputs(c), {.gradient_tolerance = 1e-4})) << c.dim;
+  }
+}
+
 struct Problem {
   std::vector<LevelShape> shapes;
   std::int64_t batch = 2, heads = 4, points = 4, dim = 32;
   DType value = DType::f32, sampling = DType::f32, out = DType::f32;
   bool tables = true;
+  std::int64_t gap = 3;  // columns before the value: 16-byte rows need a multiple of 4 or 8
   std::int64_t tokens() const {
     std::int64_t count = 0;
     for (const LevelShape& shape : shapes) count += shape.height * shape.width;
@@ -103,19 +126,19 @@ struct Problem {
 };
 
 // Value and sampling are windows of one pitched tensor; offsets of several pixels reach outside of every level.
-DeformSampling random_input(const Problem& p) {
-  const std::int64_t channels = p.heads * p.dim, wide = channels + p.columns() + 5;
+DeformSampling random_input(const Problem& p, Device device = {}) {
+  const std::int64_t channels = p.heads * p.dim, wide = channels + p.columns() + p.gap;
   DeformSampling input;
   const auto window = [&](DType type, std::uint64_t seed, std::int64_t width, std::int64_t at) {
-    const Tensor all = random_normal({p.batch, p.tokens(), wide}, seed, type, 0, 2);
+    const Tensor all = test::on(random_normal({p.batch, p.tokens(), wide}, seed, type, 0, 2), device);
     return Tensor::alias(all, {p.batch, p.tokens(), width}, all.stride(), at);
   };
-  input.value = window(p.value, 1, channels, 3);
+  input.value = window(p.value, 1, channels, p.gap);
   input.sampling = window(p.sampling, 2, p.columns(), channels);
   if (p.tables)
     for (const LevelShape& shape : p.shapes) {
-      input.table_y.push_back(random_normal({shape.height, p.columns()}, 3));
-      input.table_x.push_back(random_normal({shape.width, p.columns()}, 4));
+      input.table_y.push_back(test::on(random_normal({shape.height, p.columns()}, 3), device));
+      input.table_x.push_back(test::on(random_normal({shape.width, p.columns()}, 4), device));
     }
   input.heads = p.heads;
   input.points = p.points;
@@ -179,6 +202,8 @@ TEST(DeformAttention, FusedEqualsTheReferenceFormulation) {
   const std::vector<Problem> problems = {
       {.shapes = {{3, 5}, {6, 10}, {12, 20}}},
       {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .tables = false},
+      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .gap = 8},
+      {.shapes = {{3, 5}, {6, 10}}, .dim = 24, .gap = 8},
       {.shapes = {{1, 1}, {2, 1}, {1, 7}}},
       {.shapes = {{5, 3}, {4, 9}}, .dim = 16},
       {.shapes = {{9, 2}}, .heads = 1, .dim = 64},
@@ -186,6 +211,8 @@ TEST(DeformAttention, FusedEqualsTheReferenceFormulation) {
       {.shapes = {{4, 3}, {8, 6}}, .heads = 3, .points = 3, .dim = 8},
       {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .points = 7, .dim = 32},
       {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .value = DType::bf16},
+      {.shapes = {{1, 9}, {9, 8}, {4, 3}}, .dim = 64, .value = DType::bf16, .out = DType::bf16, .gap = 8},
+      {.shapes = {{1, 9}, {9, 8}}, .dim = 40, .value = DType::bf16, .sampling = DType::bf16, .gap = 8},
       {.shapes = {{3, 5}, {6, 10}}, .value = DType::bf16, .sampling = DType::bf16, .out = DType::bf16},
       {.shapes = {{3, 5}, {6, 10}}, .dim = 16, .value = DType::bf16, .out = DType::bf16},
   };
@@ -194,7 +221,10 @@ TEST(DeformAttention, FusedEqualsTheReferenceFormulation) {
     const DeformSampling input = random_input(p);
     const Tensor want = by_reference(p, input);
     const test::Tolerance tolerance{.reduced = 4 * p.samples(), .absolute = kLocationError};
-    EXPECT_TRUE(allclose(deform_attention_fused(input, p.shapes), want, tolerance)) << "problem " << i;
+    for_each_device([&](Device device) {
+      EXPECT_TRUE(allclose(deform_attention_fused(random_input(p, device), p.shapes), want, tolerance))
+          << "problem " << i;
+    });
     const Tensor portable = Tensor::empty(want.size(), p.out);
     deform_attention_fused_cpu(portable_args(p, input, portable));
     EXPECT_TRUE(allclose(portable, want, tolerance)) << "portable kernel, problem " << i;
@@ -214,7 +244,12 @@ TEST(DeformAttention, PositionsThatAreNotNumbersReadNothing) {
   const float bad[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -1e30f, 3e9f};
   for (std::int64_t i = 0; i < 6 * p.columns(); ++i)
     if (i % p.columns() < 8) input.sampling.data<float>()[i] = bad[i % 4];
-  EXPECT_TRUE(allclose(deform_attention_fused(input, p.shapes), Tensor::zeros({1, 6, 32})));
+  for_each_device([&](Device device) {
+    DeformSampling there = input;
+    there.value = random_input(p, device).value;
+    there.sampling = test::on(input.sampling, device);
+    EXPECT_TRUE(allclose(deform_attention_fused(there, p.shapes), Tensor::zeros({1, 6, 32})));
+  });
   const Tensor portable = Tensor::empty({1, 6, 32});
   deform_attention_fused_cpu(portable_args(p, input, portable));
   EXPECT_TRUE(allclose(portable, Tensor::zeros({1, 6, 32})));

@@ -2,6 +2,7 @@
 
 #include "tests/support/allclose.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>
@@ -32,6 +33,21 @@ TEST(SamplingLocations, AddsOffsetsInUnitsOfTheSampledLevel) {
 TEST(SamplingLocations, Gradient) {
   EXPECT_TRUE(test::gradcheck([](std::span<const Tensor> in) { return ops::sampling_locations(in[0], kShapes, 2, 1); },
                               {test::random_normal({1, 30, 8}, 1)}));
+}
+
+TEST(SamplingLocations, TheSameOnEveryDevice) {
+  const auto locate = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{ops::sampling_locations(in[0], kShapes, 2, 5)};
+  };
+  EXPECT_TRUE(test::same_on_devices(locate, {test::random_normal({3, 30, 40}, 1)}, {.gradients_of = {0}}));
+  EXPECT_TRUE(test::same_on_devices(locate, {Tensor::empty({0, 30, 40})}, {.gradients_of = {0}}));
+  // 96 points a row are more than a warp takes at once; the rows begin at odd addresses.
+  const Tensor all = test::random_normal({1 + 30 * 192}, 2);
+  const auto locate_odd = [](const std::vector<Tensor>& in) {
+    const Tensor window = Tensor::alias(in[0], {1, 30, 192}, {30 * 192, 192, 1}, 1);
+    return std::vector<Tensor>{ops::sampling_locations(window, kShapes, 16, 3)};
+  };
+  EXPECT_TRUE(test::same_on_devices(locate_odd, {all}));
 }
 
 TEST(SamplingLocations, RefusesOtherSizes) {
