@@ -5,8 +5,8 @@
 #include "ops/gradient/gradient_of.h"
 #include "tensor/cpu/features.h"
 
-#include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace visage::ops {
 namespace {
@@ -67,6 +67,49 @@ MaskedAttentionArgs make_args(const Tensor& q, const Tensor& k, const Tensor& v,
           view_of(lse)};
 }
 
+/// Scratch for `blocks` blocks before the keys are split, and `stats` floats a split.
+struct Scratch {
+  Tensor visible, partial, stats;
+  AttentionScratch view() const { return {view_of(visible), view_of(partial), view_of(stats)}; }
+};
+
+/// Blocks a head of one image takes: 32 of its channels each.
+std::int64_t channel_blocks(const MaskedAttentionArgs& args) {
+  return args.q.size[0] * args.heads * ((args.q.size[2] / args.heads + 31) / 32);
+}
+
+Tensor visible_scratch(const MaskedAttentionArgs& args, Device device) {
+  if (!args.blocked && !args.allowed) return {};
+  return Tensor::empty({args.q.size[0], args.q.size[1], (args.k.size[1] + 63) / 64}, DType::i64, device);
+}
+
+Scratch forward_scratch(const MaskedAttentionArgs& args, Device device) {
+  Scratch scratch{visible_scratch(args, device), {}, {}};
+  const std::int64_t batch = args.q.size[0], queries = args.q.size[1];
+  const std::int64_t splits = attention_splits(channel_blocks(args) * ((queries + 63) / 64), args.k.size[1]);
+  if (splits == 1) return scratch;
+  scratch.partial = Tensor::empty({splits, batch, queries, args.q.size[2]}, DType::f32, device);
+  scratch.stats = Tensor::empty({2, splits, batch, args.heads, queries}, DType::f32, device);
+  return scratch;
+}
+
+Scratch backward_scratch(const MaskedAttentionArgs& args, Device device) {
+  const std::int64_t splits = attention_splits(channel_blocks(args), args.k.size[1]);
+  return {visible_scratch(args, device),
+          Tensor::empty({splits, args.q.size[0], args.q.size[1], args.q.size[2]}, DType::f32, device),
+          Tensor::empty(args.lse.size, DType::f32, device)};
+}
+
+/// Kernels write gk, gv and then gq; `targets` are asked for in the order q, k, v. Where a tensor is given twice, the
+/// gradient that is written first is the one to overwrite what was there.
+void order_writes(MaskedAttentionBackwardArgs& back) {
+  for (Gradient* first : {&back.gk, &back.gv}) {
+    if (!back.gq || back.gq.to.data != first->to.data) continue;
+    std::swap(back.gq.beta, first->beta);
+    return;
+  }
+}
+
 autograd::Backward make_backward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                                  const Tensor& out, const Tensor& lse) {
   return [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
@@ -75,12 +118,12 @@ autograd::Backward make_backward(const Tensor& q, const Tensor& k, const Tensor&
     back.gq = gradient_of(targets, 0);
     back.gk = gradient_of(targets, 1);
     back.gv = gradient_of(targets, 2);
-    // A tensor given twice: the gradient of q is complete last, so it cannot be the one that overwrites.
-    if (back.gq && back.gq.beta == 0 && (back.gq.to.data == back.gk.to.data || back.gq.to.data == back.gv.to.data)) {
-      std::fill_n(back.gq.to.as<float>(), q.numel(), 0.f);
-      back.gq.beta = 1;
-    }
-    on_cpu("masked_attention", gy.device(), [&] { masked_attention_backward_cpu(back); });
+    order_writes(back);
+    on_device(
+        gy.device(), [&] { masked_attention_backward_cpu(back); },
+        [&](StreamHandle stream) {
+          masked_attention_backward_cuda(back, backward_scratch(args, gy.device()).view(), stream);
+        });
   };
 }
 
@@ -106,12 +149,15 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   Tensor out = Tensor::empty(q.size(), options.out, q.device());
   const Tensor lse = recorded ? Tensor::empty({batch, options.heads, queries}, DType::f32, q.device()) : Tensor{};
   const MaskedAttentionArgs args = make_args(q, k, v, options, out, lse);
-  on_cpu("masked_attention", q.device(), [&] {
-    if (cpu::features().avx512 && masked_attention_fits_avx512(args))
-      masked_attention_avx512(args);
-    else
-      masked_attention_cpu(args);
-  });
+  on_device(
+      q.device(),
+      [&] {
+        if (cpu::features().avx512 && masked_attention_fits_avx512(args))
+          masked_attention_avx512(args);
+        else
+          masked_attention_cpu(args);
+      },
+      [&](StreamHandle stream) { masked_attention_cuda(args, forward_scratch(args, q.device()).view(), stream); });
   if (recorded) {
     const Tensor inputs[] = {q, k, v};
     autograd::record("masked_attention", inputs, out, make_backward(q, k, v, options, out, lse));

@@ -22,6 +22,15 @@ void masked_attention_cpu(const MaskedAttentionArgs& args);
 void masked_attention_avx512(const MaskedAttentionArgs& args);
 bool masked_attention_fits_avx512(const MaskedAttentionArgs& args);
 
+/// What the CUDA kernels write besides their results. `partial` has as many leading slices as the keys are split into,
+/// which the forward goes without (and without `stats`) when there is one.
+struct AttentionScratch {
+  View visible;  // words [N,Q,ceil(L/64)], the keys that a row sees; no data without a mask
+  View partial;  // f32 [splits,N,Q,C]: outputs before the combination; in the backward gradients of q
+  View stats;    // f32 [2,splits,N,heads,Q]: highest score, sum of weights; in the backward [N,heads,Q], gout . out
+};
+void masked_attention_cuda(const MaskedAttentionArgs& args, const AttentionScratch& scratch, StreamHandle stream);
+
 /// For f32 tensors and no score terms; forward.out and forward.lse are what the forward left.
 struct MaskedAttentionBackwardArgs {
   MaskedAttentionArgs forward;
@@ -29,6 +38,16 @@ struct MaskedAttentionBackwardArgs {
   Gradient gq, gk, gv;  // when gq shares its buffer with another one, its beta is 1
 };
 void masked_attention_backward_cpu(const MaskedAttentionBackwardArgs& args);
+void masked_attention_backward_cuda(const MaskedAttentionBackwardArgs& args, const AttentionScratch& scratch,
+                                    StreamHandle stream);
+
+/// Parts that the CUDA kernels split the keys into: enough blocks for two on each of the 132 multiprocessors of an
+/// H200, but at least two tiles of 64 keys a part. The same on every device, so that results are.
+constexpr std::int64_t attention_splits(std::int64_t blocks, std::int64_t keys) {
+  constexpr std::int64_t kBlocks = 264, kKeys = 128;
+  const std::int64_t wanted = (kBlocks + blocks - 1) / blocks, possible = (keys + kKeys - 1) / kKeys;
+  return wanted < possible ? wanted : possible;
+}
 
 /// Writes the keys that row (n, q) sees to bits[0, words); bits of keys that do not exist are 0, and a row that would
 /// see nothing sees everything.

@@ -4,10 +4,12 @@
 #include "ops/attention/attention_mask.h"
 #include "ops/attention/masked_attention_kernels.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/shape/views.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -224,6 +226,67 @@ TEST(MaskedAttention, GradientsDoNotDependOnTheNumberOfThreads) {
   const auto one = run();
   cpu::set_num_threads(threads);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(many[i]), test::values_of(one[i])) << i;
+}
+
+/// Inputs of same_on_devices: q, k, v (contiguous), a mask in one of its forms, score_y, score_x.
+std::vector<Tensor> on_cpu(const Problem& p, bool as_bits) {
+  const Inputs in = random_inputs(p);
+  Tensor mask = in.options.blocked;
+  if (mask && as_bits) mask = bits_of(mask);
+  return {in.q, contiguous(in.k), contiguous(in.v), mask, in.options.score_y, in.options.score_x};
+}
+
+test::TensorFunction attend_with(const Problem& p, bool as_bits) {
+  return [=](const std::vector<Tensor>& in) {
+    AttentionOptions options{.heads = p.heads, .score_y = in[4], .score_x = in[5], .out = p.out};
+    (as_bits ? options.allowed : options.blocked) = in[3];
+    return std::vector<Tensor>{masked_attention(in[0], in[1], in[2], options)};
+  };
+}
+
+// Several tiles of queries and of keys, one split and many, heads shorter, longer and not a multiple of 32, rows
+// without a visible key, one key, one query, grids, and keys that end inside a tile.
+TEST(MaskedAttention, TheSameOnEveryDevice) {
+  const std::vector<Problem> problems = {
+      {.batch = 1, .queries = 70, .keys = 257},
+      {.queries = 5, .keys = 130, .visible = 0},
+      {.batch = 1, .queries = 1, .keys = 1, .visible = 0},
+      {.batch = 1, .queries = 3, .keys = 330, .heads = 1, .dim = 9, .visible = 0.1},
+      {.batch = 1, .queries = 4, .keys = 70, .heads = 2, .dim = 72},
+      {.batch = 1, .queries = 9, .keys = 135, .heads = 2, .height = 9, .width = 15},
+      {.batch = 1, .queries = 9, .keys = 135, .heads = 1, .dim = 40, .height = 1, .width = 135, .visible = 0},
+      {.batch = 1, .queries = 3, .keys = 7, .heads = 1, .height = 7, .width = 1, .out = DType::bf16},
+  };
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    const Problem& p = problems[i];
+    const bool as_bits = i % 2 != 0;
+    test::SameOnDevicesOptions options;
+    if (p.out == DType::bf16) options.output_tolerance = 1e-2;
+    if (!p.height) options.gradients_of = {0, 1, 2};
+    if (p.keys == 1) options.gradients_of = {2};  // the others are 0 but for rounding
+    EXPECT_TRUE(test::same_on_devices(attend_with(p, as_bits), on_cpu(p, as_bits), options)) << "problem " << i;
+  }
+}
+
+TEST(MaskedAttention, TheSameOnEveryDeviceForPartsOfPitchedRows) {
+  for (const std::int64_t first : {0, 1}) {  // rows of vectors, and rows that are not aligned
+    const auto fn = [=](const std::vector<Tensor>& in) {
+      const Tensor k = narrow(in[1], 2, first, 64), v = narrow(in[1], 2, 64 + first, 64);
+      return std::vector<Tensor>{masked_attention(narrow(in[0], 2, first, 64), k, v, {.heads = 2})};
+    };
+    EXPECT_TRUE(test::same_on_devices(fn, {random_normal({2, 5, 68}, 1), random_normal({2, 67, 132}, 2)}));
+  }
+}
+
+TEST(MaskedAttention, OnEveryDeviceATensorGivenTwiceGetsAllItsGradients) {
+  const std::vector<Tensor> inputs = {random_normal({1, 70, 64}, 1), random_normal({1, 70, 64}, 2)};
+  for (const int which : {0, 1, 2, 3}) {
+    const auto fn = [=](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{
+          masked_attention(in[0], in[which == 1 || which == 3], in[which == 2 || which == 3], {.heads = 2})};
+    };
+    EXPECT_TRUE(test::same_on_devices(fn, inputs, {.gradients_of = {0, 1}})) << which;
+  }
 }
 
 TEST(MaskedAttention, RefusesGradientsItCannotCompute) {
