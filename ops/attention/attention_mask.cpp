@@ -13,7 +13,9 @@ Tensor attention_mask(const Tensor& mask_logits, std::int64_t height, std::int64
   const Tensor logits = resize_bilinear_planes(mask_logits, height, width);
   const Dims size{mask_logits.size(0), mask_logits.size(1), height * width};
   Tensor out = Tensor::empty(size, DType::u8, mask_logits.device());
-  on_cpu("attention_mask", out.device(), [&] { blocked_cpu(logits.view(), out.view()); });
+  on_device(
+      out.device(), [&] { blocked_cpu(logits.view(), out.view()); },
+      [&](StreamHandle stream) { blocked_cuda(logits.view(), out.view(), stream); });
   return out;
 }
 
@@ -25,9 +27,9 @@ Tensor mask_bits(const Tensor& logits, MaskBit meaning) {
   autograd::not_differentiable("mask_bits", {logits});
   Tensor bits =
       Tensor::empty({logits.size(0), logits.size(1), (logits.size(2) + 63) / 64}, DType::i64, logits.device());
-  on_cpu("mask_bits", logits.device(), [&] {
-    mask_bits_cpu({logits.view(), bits.view(), meaning == MaskBit::foreground});
-  });
+  const MaskBitsArgs args{logits.view(), bits.view(), meaning == MaskBit::foreground};
+  on_device(
+      logits.device(), [&] { mask_bits_cpu(args); }, [&](StreamHandle stream) { mask_bits_cuda(args, stream); });
   return bits;
 }
 

@@ -5,6 +5,7 @@ namespace visage::ops {
 
 /// blocked = 1 where the f32 sigmoid of the logit is below 0.5. Both [count].
 void blocked_cpu(const View& logits, const View& blocked);
+void blocked_cuda(const View& logits, const View& blocked, StreamHandle stream);
 
 struct MaskBitsArgs {
   View logits;      // [N,Q,L]
@@ -12,5 +13,6 @@ struct MaskBitsArgs {
   bool foreground;  // sigmoid > 0.5, else !(sigmoid < 0.5)
 };
 void mask_bits_cpu(const MaskBitsArgs& args);
+void mask_bits_cuda(const MaskBitsArgs& args, StreamHandle stream);
 
 }  // namespace visage::ops

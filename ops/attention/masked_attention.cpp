@@ -4,6 +4,7 @@
 #include "ops/dispatch.h"
 #include "ops/gradient/gradient_of.h"
 #include "tensor/cpu/features.h"
+#include "tensor/cuda/splits.h"
 
 #include <cmath>
 #include <utility>
@@ -67,7 +68,6 @@ MaskedAttentionArgs make_args(const Tensor& q, const Tensor& k, const Tensor& v,
           view_of(lse)};
 }
 
-/// Scratch for `blocks` blocks before the keys are split, and `stats` floats a split.
 struct Scratch {
   Tensor visible, partial, stats;
   AttentionScratch view() const { return {view_of(visible), view_of(partial), view_of(stats)}; }
@@ -78,15 +78,17 @@ std::int64_t channel_blocks(const MaskedAttentionArgs& args) {
   return args.q.size[0] * args.heads * ((args.q.size[2] / args.heads + 31) / 32);
 }
 
+std::int64_t key_tiles(const MaskedAttentionArgs& args) { return (args.k.size[1] + 63) / 64; }
+
 Tensor visible_scratch(const MaskedAttentionArgs& args, Device device) {
   if (!args.blocked && !args.allowed) return {};
-  return Tensor::empty({args.q.size[0], args.q.size[1], (args.k.size[1] + 63) / 64}, DType::i64, device);
+  return Tensor::empty({args.q.size[0], args.q.size[1], key_tiles(args)}, DType::i64, device);
 }
 
 Scratch forward_scratch(const MaskedAttentionArgs& args, Device device) {
   Scratch scratch{visible_scratch(args, device), {}, {}};
   const std::int64_t batch = args.q.size[0], queries = args.q.size[1];
-  const std::int64_t splits = attention_splits(channel_blocks(args) * ((queries + 63) / 64), args.k.size[1]);
+  const std::int64_t splits = cuda::split_count(channel_blocks(args) * ((queries + 63) / 64), key_tiles(args));
   if (splits == 1) return scratch;
   scratch.partial = Tensor::empty({splits, batch, queries, args.q.size[2]}, DType::f32, device);
   scratch.stats = Tensor::empty({2, splits, batch, args.heads, queries}, DType::f32, device);
@@ -94,7 +96,7 @@ Scratch forward_scratch(const MaskedAttentionArgs& args, Device device) {
 }
 
 Scratch backward_scratch(const MaskedAttentionArgs& args, Device device) {
-  const std::int64_t splits = attention_splits(channel_blocks(args), args.k.size[1]);
+  const std::int64_t splits = cuda::split_count(channel_blocks(args), key_tiles(args));
   return {visible_scratch(args, device),
           Tensor::empty({splits, args.q.size[0], args.q.size[1], args.q.size[2]}, DType::f32, device),
           Tensor::empty(args.lse.size, DType::f32, device)};

@@ -41,14 +41,6 @@ void masked_attention_backward_cpu(const MaskedAttentionBackwardArgs& args);
 void masked_attention_backward_cuda(const MaskedAttentionBackwardArgs& args, const AttentionScratch& scratch,
                                     StreamHandle stream);
 
-/// Parts that the CUDA kernels split the keys into: enough blocks for two on each of the 132 multiprocessors of an
-/// H200, but at least two tiles of 64 keys a part. The same on every device, so that results are.
-constexpr std::int64_t attention_splits(std::int64_t blocks, std::int64_t keys) {
-  constexpr std::int64_t kBlocks = 264, kKeys = 128;
-  const std::int64_t wanted = (kBlocks + blocks - 1) / blocks, possible = (keys + kKeys - 1) / kKeys;
-  return wanted < possible ? wanted : possible;
-}
-
 /// Writes the keys that row (n, q) sees to bits[0, words); bits of keys that do not exist are 0, and a row that would
 /// see nothing sees everything.
 void visible_keys_cpu(const MaskedAttentionArgs& args, std::int64_t n, std::int64_t q, std::int64_t words,

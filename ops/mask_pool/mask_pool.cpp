@@ -7,6 +7,7 @@
 #include "ops/mask_pool/mask_pool_kernels.h"
 #include "ops/resize/resize.h"
 #include "ops/shape/views.h"
+#include "tensor/cuda/splits.h"
 
 namespace visage::ops {
 
@@ -29,9 +30,10 @@ MaskPooled mask_pool(const Tensor& features, const Tensor& mask_logits) {
                    [=, counts = result.counts](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
                      Gradient gfeatures = gradient_of(targets, 0);
                      gfeatures.to.size = tokens;
-                     on_cpu("mask_pool", gy.device(), [&] {
-                       mask_pool_backward_cpu({gy.view(), bits.view(), counts.view(), gfeatures});
-                     });
+                     const MaskPoolBackwardArgs args{gy.view(), bits.view(), counts.view(), gfeatures};
+                     on_device(
+                         gy.device(), [&] { mask_pool_backward_cpu(args); },
+                         [&](StreamHandle stream) { mask_pool_backward_cuda(args, stream); });
                    });
   return result;
 }
@@ -58,10 +60,18 @@ MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tens
   autograd::not_differentiable("mask_pool_bits", {features, scale, shift});
   MaskPooled result{Tensor::empty({batch, bits.size(1), channels}, DType::f32, features.device()),
                     Tensor::empty({batch, bits.size(1)}, DType::i64, features.device())};
-  on_cpu("mask_pool_bits", features.device(), [&] {
-    mask_pool_cpu({features.view(), bits.view(), scale ? scale.view() : View{}, shift ? shift.view() : View{},
-                   result.pooled.view(), result.counts.view()});
-  });
+  const MaskPoolArgs args{
+      features.view(),      bits.view(),         scale ? scale.view() : View{}, shift ? shift.view() : View{},
+      result.pooled.view(), result.counts.view()};
+  on_device(
+      features.device(), [&] { mask_pool_cpu(args); },
+      [&](StreamHandle stream) {
+        // Blocks of the kernels own 64 queries and 64 channels; the words of the pixels are split among more of them.
+        const std::int64_t blocks = batch * ((bits.size(1) + 63) / 64) * ((channels + 63) / 64);
+        const Tensor partial = Tensor::empty({cuda::split_count(blocks, words), batch, bits.size(1), channels},
+                                             DType::f32, features.device());
+        mask_pool_cuda(args, partial.view(), stream);
+      });
   return result;
 }
 

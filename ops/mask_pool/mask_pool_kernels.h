@@ -13,6 +13,8 @@ struct MaskPoolArgs {
   View counts;  // i64 [N,Q]
 };
 void mask_pool_cpu(const MaskPoolArgs& args);
+/// partial: f32 [splits,N,Q,C] scratch, the sums of each part of the pixels.
+void mask_pool_cuda(const MaskPoolArgs& args, const View& partial, StreamHandle stream);
 
 struct MaskPoolBackwardArgs {
   View gpooled;        // [N,Q,C]
@@ -21,5 +23,6 @@ struct MaskPoolBackwardArgs {
   Gradient gfeatures;  // [N,L,C]
 };
 void mask_pool_backward_cpu(const MaskPoolBackwardArgs& args);
+void mask_pool_backward_cuda(const MaskPoolBackwardArgs& args, StreamHandle stream);
 
 }  // namespace visage::ops

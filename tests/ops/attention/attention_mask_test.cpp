@@ -3,6 +3,7 @@
 #include "ops/attention/sigmoid_threshold.h"
 #include "ops/resize/resize.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/values.h"
 
@@ -30,25 +31,26 @@ TEST(AttentionMask, BlocksWhereTheResizedSigmoidIsBelowHalf) {
 }
 
 TEST(AttentionMask, BitsFollowTheirMeaningAndPadWithZeros) {
-  const std::int64_t keys = 131;
-  const Tensor wide = test::random_normal({2, 3, 140}, 2);
-  const Tensor logits = Tensor::alias(wide, {2, 3, keys}, wide.stride(), 4);
-  float* x = logits.data<float>();
-  x[0] = 0;
-  x[1] = -1e-7f;
-  x[2] = -3e-7f;
-  x[3] = 8e-8f;
-  x[4] = 1e-7f;
-  for (const MaskBit meaning : {MaskBit::visible, MaskBit::foreground}) {
-    const Tensor bits = mask_bits(logits, meaning);
-    ASSERT_EQ(bits.size(), (Dims{2, 3, 3}));
-    for (std::int64_t row = 0; row < 6; ++row)
-      for (std::int64_t t = 0; t < 192; ++t) {
-        const bool bit = bits.data<std::uint64_t>()[row * 3 + t / 64] >> (t % 64) & 1;
-        const float s = t < keys ? sigmoid(x[row * 140 + t]) : 0;
-        EXPECT_EQ(bit, t < keys && (meaning == MaskBit::visible ? !(s < 0.5f) : s > 0.5f)) << row << ", " << t;
+  test::for_each_device([](Device device) {
+    for (const std::int64_t keys : {1, 64, 131, 517}) {
+      const std::int64_t pitch = keys + 9, words = (keys + 63) / 64;
+      const Tensor wide = test::random_normal({2, 3, pitch}, 2);
+      for (std::int64_t i = 0; const float value : {0.f, -1e-7f, -3e-7f, 8e-8f, 1e-7f})
+        wide.data<float>()[4 + i++] = value;
+      const Tensor there = test::on(wide, device);
+      const Tensor logits = Tensor::alias(there, {2, 3, keys}, there.stride(), 4);
+      for (const MaskBit meaning : {MaskBit::visible, MaskBit::foreground}) {
+        const Tensor bits = test::on(mask_bits(logits, meaning), Device{});
+        ASSERT_EQ(bits.size(), (Dims{2, 3, words}));
+        for (std::int64_t row = 0; row < 6; ++row)
+          for (std::int64_t t = 0; t < words * 64; ++t) {
+            const bool bit = bits.data<std::uint64_t>()[row * words + t / 64] >> (t % 64) & 1;
+            const float s = t < keys ? sigmoid(wide.data<float>()[4 + row * pitch + t]) : 0;
+            EXPECT_EQ(bit, t < keys && (meaning == MaskBit::visible ? !(s < 0.5f) : s > 0.5f)) << row << ", " << t;
+          }
       }
-  }
+    }
+  });
 }
 
 TEST(AttentionMask, RefusesOtherShapes) {

@@ -2,10 +2,12 @@
 
 #include "autograd/tape.h"
 #include "ops/attention/attention_mask.h"
+#include "ops/shape/views.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <bit>
@@ -104,6 +106,39 @@ TEST(MaskPool, AveragesTheFeaturesUnderTheBits) {
       EXPECT_EQ(got.counts.data<std::int64_t>()[0], 0);
       EXPECT_EQ(got.counts.data<std::int64_t>()[1], pixels);
     }
+}
+
+// Several tiles of queries, channels and pixels, whole vectors and not, an empty and a full mask, a single pixel.
+TEST(MaskPool, TheSameOnEveryDevice) {
+  struct Case {
+    Dims features;
+    std::int64_t queries, first_channel;
+    DType dtype;
+  };
+  const std::vector<Case> cases = {{{2, 333, 72}, 70, 0, DType::f32}, {{1, 640, 8}, 3, 1, DType::f32},
+                                   {{1, 1, 5}, 1, 0, DType::f32},     {{2, 333, 136}, 131, 0, DType::bf16},
+                                   {{1, 130, 72}, 3, 0, DType::bf16}, {{1, 70, 9}, 2, 3, DType::bf16}};
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const Case& c = cases[i];
+    const std::int64_t batch = c.features[0], pixels = c.features[1], channels = c.features[2];
+    Tensor logits = random_normal({batch, c.queries, pixels}, 1);
+    for (std::int64_t p = 0; c.queries > 1 && p < pixels; ++p) {
+      logits.data<float>()[p] = -1;
+      logits.data<float>()[pixels + p] = 1;
+    }
+    const Tensor wide = random_normal({batch, pixels, channels + 8}, 2, c.dtype);
+    const Tensor scale = random_normal({batch, channels}, 3), shift = random_normal({batch, channels}, 4);
+    for (const bool affine : {false, true}) {
+      const auto fn = [&](const std::vector<Tensor>& in) {
+        const Tensor features = narrow(in[0], 2, c.first_channel, channels);
+        const MaskPooled got = mask_pool_bits(features, in[1], in[2], in[3]);
+        return std::vector<Tensor>{got.pooled, got.counts};
+      };
+      const std::vector<Tensor> inputs = {wide, mask_bits(logits, MaskBit::foreground), affine ? scale : Tensor{},
+                                          affine ? shift : Tensor{}};
+      EXPECT_TRUE(test::same_on_devices(fn, inputs)) << "case " << i << (affine ? " with scale" : "");
+    }
+  }
 }
 
 TEST(MaskPool, RefusesPartsThatDoNotFit) {
