@@ -445,14 +445,6 @@ void combine_match(Exchange& exchange, std::uint32_t lanes) {
   }
 }
 
-void combine_least(Exchange& exchange, std::uint32_t lanes) {
-  std::uint64_t least = ~std::uint64_t{0};
-  for (std::uint32_t rest = lanes; rest; rest &= rest - 1) {
-    least = std::min(least, exchange.in[std::countr_zero(rest)]);
-  }
-  for (std::uint32_t rest = lanes; rest; rest &= rest - 1) exchange.out[std::countr_zero(rest)] = least;
-}
-
 void combine_nothing(Exchange&, std::uint32_t) {}
 
 namespace {

@@ -89,10 +89,6 @@ inline unsigned __reduce_max_sync(unsigned mask, unsigned value, simt::Location 
   return simt::reduce(mask, value, &simt::combine_max, at);
 }
 
-inline unsigned __reduce_min_sync(unsigned mask, unsigned value, simt::Location at = simt::Location::current()) {
-  return static_cast<unsigned>(simt::exchange(mask, value, 0, &simt::combine_least, simt::Ordering::none, at));
-}
-
 template <class T>
 T __ldg(const T* pointer) {
   return *pointer;

@@ -46,7 +46,6 @@ std::uint64_t exchange(std::uint32_t mask, std::uint64_t value, int source, Comb
 void combine_shuffle(Exchange&, std::uint32_t lanes);
 void combine_ballot(Exchange&, std::uint32_t lanes);
 void combine_match(Exchange&, std::uint32_t lanes);
-void combine_least(Exchange&, std::uint32_t lanes);  // of unsigned numbers
 void combine_nothing(Exchange&, std::uint32_t lanes);
 void combine_add(Exchange&, std::uint32_t lanes);
 void combine_min(Exchange&, std::uint32_t lanes);
