@@ -22,10 +22,10 @@ struct Span {
 
   Kind kind = Kind::stage;
   std::string name;
-  int parent = -1;                              // index of the span around it, which begins before and ends after it
-  double host_start = 0, host_seconds = 0;      // on the CPU; for a GPU the time it takes to submit the work
-  double start = 0, seconds = 0;                // on the device of the data; for the CPU the same
-  std::optional<Work> work;                     // of an op that says it
+  int parent = -1;                          // index of the span around it, which begins before and ends after it
+  double host_start = 0, host_seconds = 0;  // on the CPU; for a GPU the time it takes to submit the work
+  double start = 0, seconds = 0;            // on the device of the data; for the CPU the same
+  std::optional<Work> work;                 // of an op that says it
   std::size_t memory_before = 0, memory_after = 0;  // bytes the device's allocator has handed out
 };
 

@@ -9,8 +9,8 @@
 
 namespace visage::ops::assign_detail {
 
-/// Entry (row, column) is cost[row * row_stride + column * column_stride], in any memory. rows <= columns: a matrix with
-/// more rows is given transposed, by its strides.
+/// Entry (row, column) is cost[row * row_stride + column * column_stride], in any memory. rows <= columns: a matrix
+/// with more rows is given transposed, by its strides.
 template <class T>
 struct Problem {
   const T* cost;
@@ -134,9 +134,9 @@ class Solver {
   __device__ __forceinline__ Solver(const Problem<T>& problem, const Lists& lists, Columns& columns)
       : problem_(problem), lists_(lists), columns_(columns) {}
 
-  /// All threads of the team call this and get the same answer: false for an entry that is NaN, an infinity of the wrong
-  /// sign or beyond 1e300 in magnitude, and if no assignment avoids the forbidden pairs. Then the lists are undefined;
-  /// else every thread of the team can read the result.
+  /// All threads of the team call this and get the same answer: false for an entry that is NaN, an infinity of the
+  /// wrong sign or beyond 1e300 in magnitude, and if no assignment avoids the forbidden pairs. Then the lists are
+  /// undefined; else every thread of the team can read the result.
   __device__ __forceinline__ bool solve() {
     columns_.each([&](int column, ColumnState& state) {
       state.dual = 0;

@@ -39,8 +39,8 @@ bool assign_one(const assign_detail::Batch& batch, std::int64_t index) {
   const T* const first = batch.cost.as<T>() + index * rows * stride;
   for (std::int64_t row = 0; row < rows; ++row) std::copy_n(first + row * stride, columns, &cost[row * columns]);
   try {
-    const Assignment best = assign(std::span<const T>(cost), rows, columns,
-                                   batch.maximise ? Objective::maximise : Objective::minimise);
+    const Assignment best =
+        assign(std::span<const T>(cost), rows, columns, batch.maximise ? Objective::maximise : Objective::minimise);
     std::copy(best.column_of_row.begin(), best.column_of_row.end(), result);
     return true;
   } catch (const NonFiniteError&) {
@@ -56,8 +56,9 @@ AssignmentBatch assign_batch(const Tensor& cost, const Tensor& columns, Objectiv
   const std::int64_t problems = cost.size(0), rows = cost.size(1);
   const AssignmentBatch result{Tensor::empty({problems, rows}, DType::i64, cost.device()),
                                Tensor::empty({problems}, DType::i32, cost.device())};
-  assign_detail::Batch batch{cost.view(),          columns ? columns.view() : View{}, result.column_of_row.view(),
-                             result.failed.view(), {}, objective == Objective::maximise};
+  assign_detail::Batch batch{
+      cost.view(), columns ? columns.view() : View{}, result.column_of_row.view(), result.failed.view(),
+      {},          objective == Objective::maximise};
   on_device(
       cost.device(),
       [&] {
@@ -78,8 +79,9 @@ AssignmentBatch assign_batch(const Tensor& cost, const Tensor& columns, Objectiv
 void AssignmentBatch::check() const {
   const Tensor on_host = moved_to(failed, {});
   for (std::int64_t b = 0; b < on_host.numel(); ++b) {
-    visage::check<NonFiniteError>(on_host.data<std::int32_t>()[b] == 0, "assign_batch: problem ", b,
-                                  " has an entry that is not a number, or no assignment that avoids its forbidden pairs");
+    visage::check<NonFiniteError>(
+        on_host.data<std::int32_t>()[b] == 0, "assign_batch: problem ", b,
+        " has an entry that is not a number, or no assignment that avoids its forbidden pairs");
   }
 }
 

@@ -12,12 +12,13 @@ struct AssignmentBatch {
   void check() const;
 };
 
-/// Linear sum assignment (ops/assign/hungarian.h) of every matrix of a batch, without waiting for the device: exactly the
-/// pairs that assign() finds, ties included. What assign() throws NonFiniteError for only marks its problem as failed.
+/// Linear sum assignment (ops/assign/hungarian.h) of every matrix of a batch, without waiting for the device: exactly
+/// the pairs that assign() finds, ties included. What assign() throws NonFiniteError for only marks its problem as
+/// failed.
 ///
 /// cost [B, R, C] f32 | f64 contiguous. `columns`, i64 [B], if given: problem b has only the columns before columns[b];
-/// a number that is not in [0, C] makes it fail. Not differentiable. throws ShapeError, DTypeError or DeviceError if the
-/// parts do not fit together.
+/// a number that is not in [0, C] makes it fail. Not differentiable. throws ShapeError, DTypeError or DeviceError if
+/// the parts do not fit together.
 [[nodiscard]] AssignmentBatch assign_batch(const Tensor& cost, const Tensor& columns = {},
                                            Objective objective = Objective::minimise);
 

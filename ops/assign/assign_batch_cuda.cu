@@ -1,7 +1,7 @@
-// Batched linear sum assignment on the GPU. A chain of dependent steps, one or two a row, so bound by latency: a problem
-// of up to 128 rows and columns is one warp's, with its costs in shared memory and as many problems in flight as
-// multiprocessors hold; larger ones, which no model here has, are a block's and stay in global memory.
-// Compiled for sm_80 and sm_90 and run on the host against the CPU op; not yet run or timed on a GPU.
+// Batched linear sum assignment on the GPU. A chain of dependent steps, one or two a row, so bound by latency: a
+// problem of up to 128 rows and columns is one warp's, with its costs in shared memory and as many problems in flight
+// as multiprocessors hold; larger ones, which no model here has, are a block's and stay in global memory. Compiled for
+// sm_80 and sm_90 and run on the host against the CPU op; not yet run or timed on a GPU.
 #include "ops/assign/assign.cuh"
 #include "ops/assign/assign_batch_kernels.h"
 #include "tensor/cuda/launch.cuh"
@@ -73,8 +73,12 @@ __global__ void __launch_bounds__(kBlock, 1)
   double* const row_dual = reinterpret_cast<double*>(states + longer);
   int* const row_of_column = reinterpret_cast<int*>(row_dual + shorter);
   const Lists lists{row_dual, row_of_column + 2 * std::int64_t{longer}, row_of_column, row_of_column + longer};
-  const Problem<T> problem{cost + index * rows * stride, transposed ? 1 : stride, transposed ? stride : 1,
-                           min(rows, count),            max(rows, count),        maximise};
+  const Problem<T> problem{cost + index * rows * stride,
+                           transposed ? 1 : stride,
+                           transposed ? stride : 1,
+                           min(rows, count),
+                           max(rows, count),
+                           maximise};
   const bool solved = count >= 0 && assign_by_block<kBlock>(problem, lists, states);
   write_result(column_of_row + index * rows, failed + index, lists, solved, transposed, rows,
                static_cast<int>(threadIdx.x), kBlock);
@@ -104,7 +108,8 @@ void assign(const Batch& batch, StreamHandle stream) {
 std::int64_t scratch_bytes(std::int64_t rows, std::int64_t columns) {
   if (fits_a_warp(rows, columns)) return 0;
   const std::int64_t shorter = min(rows, columns), longer = max(rows, columns);
-  const std::int64_t bytes = longer * (sizeof(ColumnState) + 2 * sizeof(int)) + shorter * (sizeof(double) + sizeof(int));
+  const std::int64_t bytes =
+      longer * (sizeof(ColumnState) + 2 * sizeof(int)) + shorter * (sizeof(double) + sizeof(int));
   return (bytes + 15) / 16 * 16;
 }
 

@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kThreads)
 /// Two axes of which one is dense in `from`, the other in `to`; the rest is walked tile after tile.
 struct Transposition {
   Walk outer;
-  std::int64_t rows, to_row_stride;         // dense in `from`
+  std::int64_t rows, to_row_stride;          // dense in `from`
   std::int64_t columns, from_column_stride;  // dense in `to`
   std::int64_t row_tiles, column_tiles;
 };
@@ -184,9 +184,9 @@ void accumulate(const Accumulate& a, StreamHandle stream) {
   launch.template operator()<1>();
 }
 
-/// to[s, c] = beta * to + sum of from[r, c] over the rows of slice s = blockIdx.y, interleaved with those of the others.
-/// Mapping: a warp covers 32 packets of one row, the warps of a block every blockDim.y-th row of the slice; then the
-/// first warp adds up the sums of the warps. No atomics: the order of summation depends on the shape alone.
+/// to[s, c] = beta * to + sum of from[r, c] over the rows of slice s = blockIdx.y, interleaved with those of the
+/// others. Mapping: a warp covers 32 packets of one row, the warps of a block every blockDim.y-th row of the slice;
+/// then the first warp adds up the sums of the warps. No atomics: the order of summation depends on the shape alone.
 /// Shared memory: at most 8 KiB. Packets need columns in packets.
 template <class From, class To, int kSize>
 __global__ void __launch_bounds__(kWarpSize* kTileRows)
@@ -300,6 +300,11 @@ void relu_cuda(const Relu& a, StreamHandle stream) {
   cuda::for_dtype(a.y.dtype, [&]<class T>(T) {
     cuda::for_dtype(a.gradient.to.dtype, [&]<class To>(To) { relu<T, To>(a, stream); });
   });
+}
+
+void clear_cuda(const View& to, StreamHandle stream) {
+  const std::size_t bytes = static_cast<std::size_t>(to.size.numel()) * size_of(to.dtype);
+  if (bytes > 0) cuda::check(cudaMemsetAsync(to.data, 0, bytes, static_cast<cudaStream_t>(stream.raw)), "cudaMemset");
 }
 
 }  // namespace visage::ops::gradient_detail

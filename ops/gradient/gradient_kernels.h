@@ -35,4 +35,7 @@ struct Relu {
 void relu_cpu(const Relu& args);
 void relu_cuda(const Relu& args, StreamHandle stream);
 
+/// Sets the elements of a contiguous view to zero.
+void clear_cuda(const View& to, StreamHandle stream);
+
 }  // namespace visage::ops::gradient_detail

@@ -13,10 +13,17 @@ namespace {
 void accumulate_window(const Tensor& gy, const autograd::GradTarget& target, int axis, std::int64_t start) {
   const Tensor whole = target.buffer();
   const Tensor window = Tensor::alias(whole, gy.size(), whole.stride(), start * whole.stride()[axis]);
-  on_cpu("narrow", gy.device(), [&] {
-    if (target.beta() == 0) std::memset(whole.view().data, 0, whole.nbytes());
-    gradient_detail::accumulate_cpu({gy.view(), {window.view(), target.beta()}});
-  });
+  const gradient_detail::Accumulate args{gy.view(), {window.view(), target.beta()}};
+  on_device(
+      gy.device(),
+      [&] {
+        if (target.beta() == 0) std::memset(whole.view().data, 0, whole.nbytes());
+        gradient_detail::accumulate_cpu(args);
+      },
+      [&](StreamHandle stream) {
+        if (target.beta() == 0) gradient_detail::clear_cuda(whole.view(), stream);
+        gradient_detail::accumulate_cuda(args, stream);
+      });
   target.done();
 }
 

@@ -108,7 +108,8 @@ TEST(AssignBatch, LongAugmentingPathsAndWideRanges) {
     return std::ldexp(static_cast<double>(random() % 1000) / 1000, static_cast<int>(random() % 200) - 100);
   };
   expect_as_assign(costs({10, 8, 8}, magnitudes));
-  expect_as_assign(costs({4, 8, 8}, [&](auto...) { return 1e299 * magnitudes() / std::ldexp(1, 99); }, DType::f64));
+  expect_as_assign(costs(
+      {4, 8, 8}, [&](auto...) { return 1e299 * magnitudes() / std::ldexp(1, 99); }, DType::f64));
   expect_as_assign(costs({4, 8, 8}, [&](auto...) { return 1e-40 * static_cast<double>(random() % 9); }));
 }
 
@@ -122,7 +123,8 @@ TEST(AssignBatch, MarksWhatAssignRefusesAndSolvesTheRest) {
       expect_as_assign(costs(p, some), Objective::maximise);
     }
   }
-  expect_as_assign(costs({2, 2, 2}, [](auto problem, auto...) { return problem ? 1e301 : 1e300; }, DType::f64));
+  expect_as_assign(costs(
+      {2, 2, 2}, [](auto problem, auto...) { return problem ? 1e301 : 1e300; }, DType::f64));
   for_each_device([](Device device) {
     const Tensor cost = costs({3, 2, 2}, [](auto problem, auto...) { return problem == 1 ? std::nan("") : 1.; });
     const AssignmentBatch got = assign_batch(test::on(cost, device));
@@ -156,7 +158,8 @@ TEST(AssignBatch, MoreThanAWarpHolds) {
   expect_as_assign(costs({2, 5, 300}, noise));
   expect_as_assign(costs({2, 140, 6}, noise), Objective::maximise, {6, 3});
   expect_as_assign(costs({1, 9, 130}, [&](auto...) { return static_cast<double>(random() % 3); }));
-  expect_as_assign(costs({2, 3, 130}, [](auto problem, auto...) { return problem ? kInfinity : 2.; }, DType::f64));
+  expect_as_assign(costs(
+      {2, 3, 130}, [](auto problem, auto...) { return problem ? kInfinity : 2.; }, DType::f64));
 }
 
 TEST(AssignBatch, EmptyBatchesAndProblems) {

@@ -2,12 +2,14 @@
 #include "ops/elementwise/elementwise.h"
 #include "tests/support/allclose.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/threads.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 namespace visage {
 namespace {
@@ -109,6 +111,65 @@ TEST(ElementwiseGradient, DoesNotDependOnTheNumberOfThreads) {
   };
   const auto one = run(1), three = run(3);
   for (int i = 0; i < 2; ++i) EXPECT_EQ(test::values_of(one[i]), test::values_of(three[i]));
+}
+
+using Tensors = std::vector<Tensor>;
+
+void same(const std::function<Tensor(const Tensors&)>& fn, const Tensors& inputs) {
+  std::vector<std::size_t> all(inputs.size());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+  EXPECT_TRUE(test::same_on_devices([&](const Tensors& in) { return Tensors{fn(in)}; }, inputs, {.gradients_of = all}))
+      << "x " << inputs[0].size();
+}
+
+TEST(ElementwiseOnDevices, MapsAreTheSame) {
+  const auto add = [](const Tensors& in) { return ops::add(in[0], in[1]); };
+  same(add, {random_normal({2, 3, 8}, 1), random_normal({3, 8}, 2)});
+  same(add, {random_normal({4, 35}, 1), random_normal({35}, 2)});
+  same(add, {random_normal({1027}, 1), random_normal({1027}, 2)});
+  same(add, {random_normal({0, 4}, 1), random_normal({4}, 2)});
+  for (const std::int64_t count : {0, 1, 1030}) {
+    same([](const Tensors& in) { return ops::relu(in[0]); }, {random_normal({count}, 1)});
+    same([](const Tensors& in) { return ops::mul_scalar(in[0], -0.3f); }, {random_normal({count}, 1)});
+    same([](const Tensors& in) { return ops::sum_all(in[0]); }, {random_normal({count}, 1)});
+  }
+  const float values[] = {-1.f, -0.f, 0.f, 2.f, NAN};
+  EXPECT_TRUE(
+      test::same_on_devices([](const Tensors& in) { return Tensors{ops::relu(in[0])}; }, {Tensor::from({5}, values)}));
+}
+
+TEST(ElementwiseOnDevices, CopiesAreTheSame) {
+  same([](const Tensors& in) { return ops::repeat_batch(in[0], 3); }, {random_normal({5, 12}, 1)});
+  same([](const Tensors& in) { return ops::repeat_batch(in[0], 2); }, {random_normal({3, 7}, 1)});
+  same([](const Tensors& in) { return ops::permute(in[0], {0, 2, 1}); }, {random_normal({2, 37, 40}, 1)});
+  same([](const Tensors& in) { return ops::permute(in[0], {2, 0, 3, 1}); }, {random_normal({2, 3, 4, 5}, 1)});
+  for (const std::int64_t count : {3, 1032}) {
+    same([](const Tensors& in) { return ops::cast(in[0], DType::bf16); }, {random_normal({count}, 1)});
+    same([](const Tensors& in) { return ops::cast(in[0], DType::f32); }, {random_normal({count}, 1, DType::bf16)});
+  }
+}
+
+TEST(ElementwiseOnDevices, SoftmaxIsTheSame) {
+  const auto softmax = [](const Tensors& in) { return ops::softmax(in[0]); };
+  for (const Dims& size : {Dims{9, 41}, Dims{1, 1}, Dims{0, 3}, Dims{3, 64}, Dims{2, 1500}})
+    same(softmax, {random_normal(size, 1, DType::f32, 100, 3)});
+  const float rows[] = {1000.f, 999.f, -1000.f, -INFINITY, -INFINITY, -INFINITY, NAN, 1.f, 2.f};
+  EXPECT_TRUE(
+      test::same_on_devices([&](const Tensors& in) { return Tensors{softmax(in)}; }, {Tensor::from({3, 3}, rows)}));
+}
+
+TEST(ElementwiseOnDevices, SumsAreTheSame) {
+  // Rounded to f32 after every term, the small ones would be lost.
+  const Tensor large = random_normal({5000}, 1, DType::f32, 1e5, 1);
+  EXPECT_TRUE(test::same_on_devices([](const Tensors& in) { return Tensors{ops::sum_all(in[0])}; }, {large},
+                                    {.output_tolerance = 1e-7, .gradients_of = {0}}));
+  Tensors terms;
+  std::vector<float> weights;
+  for (int t = 0; t < 70; ++t) {  // more than one launch takes
+    terms.push_back(random_normal({3}, 1 + static_cast<std::uint64_t>(t)));
+    weights.push_back(0.1f * static_cast<float>(t) - 2.f);
+  }
+  same([&](const Tensors& in) { return ops::weighted_sum(in, weights); }, terms);
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 
 #include "ops/elementwise/elementwise.h"
 #include "ops/shape/concatenate.h"
-#include "tests/support/same_on_devices.h"
 #include "tests/support/devices.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>

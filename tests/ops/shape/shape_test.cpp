@@ -4,6 +4,7 @@
 #include "ops/shape/views.h"
 #include "tests/support/allclose.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>
@@ -76,6 +77,27 @@ TEST(ShapeGradient, OverlappingWindowsAddUp) {
     return ops::concatenate({ops::narrow(all, 0, 0, 3), ops::narrow(all, 0, 2, 2), ops::softmax(all)}, 0);
   };
   EXPECT_TRUE(test::gradcheck(windows, {random_normal({5, 4}, 1)}));
+}
+
+using Tensors = std::vector<Tensor>;
+
+TEST(ShapeOnDevices, ConcatenateAndNarrowAreTheSame) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const int axis : {0, 1, 2}) {
+      Dims other{2, 6, 8};
+      other[axis] = 3;
+      const auto join = [=](const Tensors& in) { return Tensors{ops::concatenate({in[0], in[1], in[0]}, axis)}; };
+      EXPECT_TRUE(test::same_on_devices(join, {random_normal({2, 6, 8}, 1, dtype), random_normal(other, 2, dtype)},
+                                        {.gradient_tolerance = 1e-2, .gradients_of = {0, 1}}));
+      const auto window = [=](const Tensors& in) {
+        return Tensors{ops::concatenate({ops::narrow(in[0], axis, 1, 1), ops::narrow(in[0], axis, 0, 2)}, axis)};
+      };
+      EXPECT_TRUE(test::same_on_devices(window, {random_normal({2, 6, 8}, 1, dtype)},
+                                        {.gradient_tolerance = 1e-2, .gradients_of = {0}}));
+    }
+  }
+  const auto seen = [](const Tensors& in) { return Tensors{ops::reshape(in[0], {4, -1})}; };
+  EXPECT_TRUE(test::same_on_devices(seen, {random_normal({2, 6, 5}, 1)}, {.gradients_of = {0}}));
 }
 
 }  // namespace
