@@ -5,6 +5,7 @@
 #include "ops/dispatch.h"
 #include "ops/gradient/gradient_of.h"
 #include "tensor/cpu/features.h"
+#include "tensor/cuda/determinism.h"
 
 #include <algorithm>
 #include <limits>
@@ -60,10 +61,29 @@ Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes,
       [&](StreamHandle stream) { deform_attention_cuda(args, stream); });
   const Tensor inputs[] = {value, locations, weights};
   autograd::record("deform_attention", inputs, out, [=](const Tensor& gy, std::span<const autograd::GradTarget> to) {
-    DeformBackwardArgs back{gy.view(),          value.view(),       locations.view(),   weights.view(),
-                            gradient_of(to, 0), gradient_of(to, 1), gradient_of(to, 2), {}};
+    DeformBackwardArgs back{gy.view(),
+                            value.view(),
+                            locations.view(),
+                            weights.view(),
+                            gradient_of(to, 0),
+                            gradient_of(to, 1),
+                            gradient_of(to, 2),
+                            {},
+                            {},
+                            {}};
     std::copy_n(args.level, kMaxLevels, back.level);
-    on_cpu("deform_attention", gy.device(), [&] { deform_attention_backward_cpu(back); });
+    on_device(
+        gy.device(), [&] { deform_attention_backward_cpu(back); },
+        [&](StreamHandle stream) {
+          Tensor fixed, largest;
+          if (back.gvalue && cuda::deterministic()) {
+            fixed = Tensor::zeros(value.size(), DType::i64, value.device());
+            largest = Tensor::zeros({2}, DType::i32, value.device());
+            back.fixed = fixed.view();
+            back.largest = largest.view();
+          }
+          deform_attention_backward_cuda(back, stream);
+        });
   });
   return out;
 }

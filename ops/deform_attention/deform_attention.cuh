@@ -26,13 +26,12 @@ inline constexpr int kTileChannels = kGroup * kLaneChannels;
 /// kernels are compiled with constants and without tests for the edge.
 inline constexpr int kModelLevels = 3, kModelPoints = 4;
 
-/// Samples that a group keeps in shared memory at a time.
-template <bool kModel>
-inline constexpr int kChunk = kModel ? kModelLevels* kModelPoints : 16;
+/// Samples that a group keeps in shared memory at a time: all of the models'.
+inline constexpr int kChunk = kModelLevels * kModelPoints;
+inline constexpr int kSteps = kChunk / kGroup;  // of a lane
 /// Distance of two groups in shared memory, in samples. It is odd, so that the eight groups of a warp, which read
 /// their own sample at the same time, find sixteen bytes each in different banks.
-template <bool kModel>
-inline constexpr int kSamplePitch = kChunk<kModel> + 1;
+inline constexpr int kSamplePitch = kChunk + 1;
 
 struct LevelSize {
   int height, width, start;
@@ -76,26 +75,17 @@ __device__ __forceinline__ Query find_query(const QueryTiles& tiles) {
   return {image, level, x, y, first + index, true};
 }
 
-/// The channels of a lane: packets `lane`, `lane` + 4, ... of kSize channels in its tile.
+/// The channels of a lane: packets `lane`, `lane` + 4, ... of kSize channels in a tile.
+template <int kSize>
 struct LaneChannels {
-  int head;
+  static constexpr int kPackets = kLaneChannels / kSize;
   int first;  // of the lane's first packet, in the head
   int dim;
 
-  template <int kSize>
-  __device__ __forceinline__ static LaneChannels find(int dim) {
-    const int tiles = (dim + kTileChannels - 1) / kTileChannels, lane = static_cast<int>(threadIdx.x) % kGroup;
-    return {static_cast<int>(blockIdx.y) / tiles, static_cast<int>(blockIdx.y) % tiles * kTileChannels + lane * kSize,
-            dim};
-  }
-  template <int kSize>
-  __device__ __forceinline__ int packet(int p) const {
-    return first + p * kGroup * kSize;
-  }
+  __device__ __forceinline__ LaneChannels(int tile, int head_dim)
+      : first(tile * kTileChannels + static_cast<int>(threadIdx.x) % kGroup * kSize), dim(head_dim) {}
+  __device__ __forceinline__ int packet(int p) const { return first + p * kGroup * kSize; }
 };
-
-template <int kSize>
-inline constexpr int kPackets = kLaneChannels / kSize;  // of a lane
 
 template <class Op = cuda::Sum>
 __device__ __forceinline__ float group_reduce(float value, Op op = {}) {
@@ -113,7 +103,8 @@ struct Cell {
     const float left = floorf(x), top = floorf(y);
     const bool near =
         x > -1.f && x < static_cast<float>(level.width) && y > -1.f && y < static_cast<float>(level.height);
-    return {x - left, y - top, near ? static_cast<int>(left) : -2, near ? static_cast<int>(top) : -2};
+    return {near ? x - left : 0.f, near ? y - top : 0.f, near ? static_cast<int>(left) : -2,
+            near ? static_cast<int>(top) : -2};
   }
   __device__ __forceinline__ bool inside(int corner, const LevelSize& level) const {
     return static_cast<unsigned>(x + (corner & 1)) < static_cast<unsigned>(level.width) &&
@@ -175,9 +166,12 @@ inline QueryTiles tile_queries(const Levels& levels, std::int64_t queries) {
   return tiles;
 }
 
-inline dim3 grid_of(const QueryTiles& tiles, std::int64_t images, std::int64_t heads, std::int64_t dim) {
-  return dim3(static_cast<unsigned>(tiles.count * images),
-              static_cast<unsigned>(heads) * cuda::blocks_for(dim, kTileChannels));
+/// Calls fn with the elements of a packet and whether the models' kernel fits, as constants.
+template <class T, class Fn>
+void for_variant(bool packets, bool model, Fn&& fn) {
+  if (packets && model) return fn.template operator()<cuda::kPacketSize<T>, true>();
+  if (packets) return fn.template operator()<cuda::kPacketSize<T>, false>();
+  fn.template operator()<1, false>();
 }
 
 inline bool is_model(std::int64_t levels, std::int64_t points, std::int64_t dim) {

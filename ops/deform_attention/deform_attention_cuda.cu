@@ -35,16 +35,16 @@ __device__ __forceinline__ void place(float x, float y, float weight, const Leve
 
 /// sum += weights . values of the corners. kWhole: every packet of the lane exists.
 template <int kSize, bool kWhole, class T>
-__device__ __forceinline__ void gather(const T* value, std::int64_t pitch, const LaneChannels& channels, float4 weights,
-                                       int4 pixels, float (&sum)[kLaneChannels]) {
+__device__ __forceinline__ void gather(const T* value, std::int64_t pitch, const LaneChannels<kSize>& channels,
+                                       float4 weights, int4 pixels, float (&sum)[kLaneChannels]) {
   const float weight[4] = {weights.x, weights.y, weights.z, weights.w};
   const int pixel[4] = {pixels.x, pixels.y, pixels.z, pixels.w};
 #pragma unroll
   for (int corner = 0; corner < 4; ++corner) {
     const T* const from = value + pixel[corner] * pitch;
 #pragma unroll
-    for (int p = 0; p < kPackets<kSize>; ++p) {
-      if (!kWhole && channels.packet<kSize>(p) >= channels.dim) continue;
+    for (int p = 0; p < channels.kPackets; ++p) {
+      if (!kWhole && channels.packet(p) >= channels.dim) continue;
       float values[kSize];
       cuda::load_packet<kSize>(from + p * kGroup * kSize, values);
 #pragma unroll
@@ -55,12 +55,12 @@ __device__ __forceinline__ void gather(const T* value, std::int64_t pitch, const
 
 /// The lane's sums times `factor` to the output, a row of whole packets.
 template <int kSize, bool kWhole, class Out>
-__device__ __forceinline__ void write(Out* row, const LaneChannels& channels, float factor,
+__device__ __forceinline__ void write(Out* row, const LaneChannels<kSize>& channels, float factor,
                                       const float (&sum)[kLaneChannels]) {
   constexpr int kStore = kSize < kPacketSize<Out> ? kSize : kPacketSize<Out>;
 #pragma unroll
-  for (int p = 0; p < kPackets<kSize>; ++p) {
-    const int channel = channels.packet<kSize>(p);
+  for (int p = 0; p < channels.kPackets; ++p) {
+    const int channel = channels.packet(p);
     if (!kWhole && channel >= channels.dim) continue;
 #pragma unroll
     for (int part = 0; part < kSize; part += kStore) {
@@ -78,20 +78,20 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
     attend_kernel(const float* __restrict__ value, const float* __restrict__ locations,
                   const float* __restrict__ weights, float* __restrict__ out, const __grid_constant__ Levels levels,
                   const __grid_constant__ QueryTiles tiles, int heads, int given_points, int dim) {
-  VISAGE_SHARED(float4, corner_weights, [kGroups * kSamplePitch<kModel>]);
-  VISAGE_SHARED(int4, corner_pixels, [kGroups * kSamplePitch<kModel>]);
+  VISAGE_SHARED(float4, corner_weights, [kGroups * kSamplePitch]);
+  VISAGE_SHARED(int4, corner_pixels, [kGroups * kSamplePitch]);
   const int points = kModel ? kModelPoints : given_points;
-  const int samples = kModel ? kChunk<kModel> : levels.count * points;
+  const int samples = kModel ? kChunk : levels.count * points;
   const int lane = static_cast<int>(threadIdx.x) % kGroup;
-  const int slot = static_cast<int>(threadIdx.x) / kGroup * kSamplePitch<kModel>;
+  const int slot = static_cast<int>(threadIdx.x) / kGroup * kSamplePitch;
   const Query query = find_query(tiles);
-  const LaneChannels channels = LaneChannels::find<kSize>(dim);
-  const std::int64_t row = query.index * heads + channels.head, pitch = std::int64_t{heads} * dim;
-  const float* const base =
-      value + (std::int64_t{query.image} * levels.tokens * heads + channels.head) * dim + channels.first;
+  const int head = static_cast<int>(blockIdx.y) % heads;
+  const LaneChannels<kSize> channels(static_cast<int>(blockIdx.y) / heads, dim);
+  const std::int64_t row = query.index * heads + head, pitch = std::int64_t{heads} * dim;
+  const float* const base = value + (std::int64_t{query.image} * levels.tokens * heads + head) * dim + channels.first;
   float sum[kLaneChannels] = {};
-  for (int first = 0; first < samples; first += kChunk<kModel>) {
-    const int count = kModel ? kChunk<kModel> : min(samples - first, kChunk<kModel>);
+  for (int first = 0; first < samples; first += kChunk) {
+    const int count = kModel ? kChunk : min(samples - first, kChunk);
     if (first > 0) __syncwarp();  // the last chunk has been read
     for (int s = lane; s < count; s += kGroup) {
       const LevelSize level = levels.level[(first + s) / points];
@@ -165,25 +165,24 @@ template <class T, int kSize, bool kModel>
 __global__ void __launch_bounds__(kThreads, kResident<kModel>)
     attend_fused_kernel(const T* __restrict__ value, const void* __restrict__ sampling, void* __restrict__ out,
                         const __grid_constant__ FusedShape shape, const __grid_constant__ QueryTiles tiles) {
-  constexpr int kSteps = kChunk<kModel> / kGroup;
   constexpr float kLog2e = 1.44269504f;
-  VISAGE_SHARED(float4, corner_weights, [kGroups * kSamplePitch<kModel>]);
-  VISAGE_SHARED(int4, corner_pixels, [kGroups * kSamplePitch<kModel>]);
+  VISAGE_SHARED(float4, corner_weights, [kGroups * kSamplePitch]);
+  VISAGE_SHARED(int4, corner_pixels, [kGroups * kSamplePitch]);
   const int points = kModel ? kModelPoints : shape.points;
-  const int samples = kModel ? kChunk<kModel> : shape.levels.count * points;
+  const int samples = kModel ? kChunk : shape.levels.count * points;
   const int lane = static_cast<int>(threadIdx.x) % kGroup;
-  const int slot = static_cast<int>(threadIdx.x) / kGroup * kSamplePitch<kModel>;
+  const int slot = static_cast<int>(threadIdx.x) / kGroup * kSamplePitch;
   const Query query = find_query(tiles);
-  const LaneChannels channels = LaneChannels::find<kSize>(shape.dim);
+  const int head = static_cast<int>(blockIdx.y) % shape.heads;
+  const LaneChannels<kSize> channels(static_cast<int>(blockIdx.y) / shape.heads, shape.dim);
   const SamplingRow row = SamplingRow::find(sampling, shape, query);
-  const int offsets = channels.head * samples * 2, logits = (shape.heads * 2 + channels.head) * samples;
+  const int offsets = head * samples * 2, logits = (shape.heads * 2 + head) * samples;
   const float column = static_cast<float>(query.x) + 0.5f, line = static_cast<float>(query.y) + 0.5f;
-  const T* const base =
-      value + query.image * shape.value_image + std::int64_t{channels.head} * shape.dim + channels.first;
+  const T* const base = value + query.image * shape.value_image + std::int64_t{head} * shape.dim + channels.first;
   float sum[kLaneChannels] = {};
   float top = -INFINITY, total = 0;
-  for (int first = 0; first < samples; first += kChunk<kModel>) {
-    const int count = kModel ? kChunk<kModel> : min(samples - first, kChunk<kModel>);
+  for (int first = 0; first < samples; first += kChunk) {
+    const int count = kModel ? kChunk : min(samples - first, kChunk);
     float weight[kSteps];
     float chunk_top = top;
 #pragma unroll
@@ -222,19 +221,16 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
   }
   const float factor = 1.f / group_reduce(total);
   if (!query.exists) return;
-  const std::int64_t at = (query.index * shape.heads + channels.head) * shape.dim;
+  const std::int64_t at = (query.index * shape.heads + head) * shape.dim;
   if (shape.out_bf16)
     write<kSize, kModel>(static_cast<__nv_bfloat16*>(out) + at, channels, factor, sum);
   else
     write<kSize, kModel>(static_cast<float*>(out) + at, channels, factor, sum);
 }
 
-/// Calls fn with the elements of a packet and whether the models' kernel fits, as constants.
-template <class T, class Fn>
-void for_variant(bool packets, bool model, Fn&& fn) {
-  if (packets && model) return fn.template operator()<kPacketSize<T>, true>();
-  if (packets) return fn.template operator()<kPacketSize<T>, false>();
-  fn.template operator()<1, false>();
+dim3 grid_of(const QueryTiles& tiles, std::int64_t images, std::int64_t heads, std::int64_t dim) {
+  return dim3(static_cast<unsigned>(tiles.count * images),
+              static_cast<unsigned>(heads) * cuda::blocks_for(dim, kTileChannels));
 }
 
 FusedShape shape_of(const DeformFusedArgs& args) {

@@ -27,8 +27,12 @@ struct DeformBackwardArgs {
   View value, locations, weights;
   Gradient gvalue, glocations, gweights;
   DeformLevel level[kMaxLevels];
+  /// CUDA only, for a value gradient that is the same on every run: zeros [N,L,heads,dim] i64, and zeros [2] i32.
+  /// Empty: the value's gradient is summed by floating-point atomics.
+  View fixed, largest;
 };
 void deform_attention_backward_cpu(const DeformBackwardArgs& args);
+void deform_attention_backward_cuda(const DeformBackwardArgs& args, StreamHandle stream);
 
 struct DeformFusedArgs {
   View value;     // [N,L,heads*dim]

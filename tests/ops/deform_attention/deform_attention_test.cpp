@@ -3,6 +3,7 @@
 #include "ops/deform_attention/deform_attention_kernels.h"
 #include "tensor/cpu/features.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/cuda/determinism.h"
 #include "tests/support/allclose.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
@@ -10,6 +11,7 @@
 #include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -40,13 +42,15 @@ TEST(DeformAttentionGolden, EqualsTheRecordedNumbers) {
 TEST(DeformAttentionGolden, EqualsTheRecordedGradients) {
   const test::GoldenFile golden("ops.safetensors");
   const std::vector<LevelShape> shapes = shapes_of(golden.load("msda/in/shapes"));
-  const auto got =
-      test::gradients([&](std::span<const Tensor> in) { return deform_attention(in[0], shapes, in[1], in[2]); },
-                      {golden.load("msda/in/value"), golden.load("msda/in/loc"), golden.load("msda/in/attn")},
-                      {true, true, true}, golden.load("msda/up/y"));
-  EXPECT_TRUE(golden.matches("msda/grad/value", got[0]));
-  EXPECT_TRUE(golden.matches("msda/grad/loc", got[1]));
-  EXPECT_TRUE(golden.matches("msda/grad/attn", got[2]));
+  for_each_device([&](Device device) {
+    const auto load = [&](const char* name) { return test::on(golden.load(name), device); };
+    const auto got = test::gradients(
+        [&](std::span<const Tensor> in) { return deform_attention(in[0], shapes, in[1], in[2]); },
+        {load("msda/in/value"), load("msda/in/loc"), load("msda/in/attn")}, {true, true, true}, load("msda/up/y"));
+    EXPECT_TRUE(golden.matches("msda/grad/value", got[0]));
+    EXPECT_TRUE(golden.matches("msda/grad/loc", got[1]));
+    EXPECT_TRUE(golden.matches("msda/grad/attn", got[2]));
+  });
 }
 
 struct SamplingCase {
@@ -73,10 +77,14 @@ std::vector<Tensor> sampling_inputs(const SamplingCase& c) {
 
 TEST(DeformAttention, GradientsAreTheDerivatives) {
   const std::vector<SamplingCase> cases = {{1, 3, 2, 2, 3, {{2, 3}, {4, 1}}},
-                                           {2, 40, 4, 4, 32, {{3, 5}, {6, 10}, {12, 20}}}};
+                                           {2, 20, 2, 4, 32, {{2, 3}, {3, 5}, {6, 7}}}};
   for (const SamplingCase& c : cases) {
     const auto attend = [&](std::span<const Tensor> in) { return deform_attention(in[0], c.shapes, in[1], in[2]); };
-    EXPECT_TRUE(test::gradcheck(attend, sampling_inputs(c), {.step = 2e-4, .tolerance = 2e-3})) << c.dim;
+    for_each_device([&](Device device) {
+      std::vector<Tensor> inputs;
+      for (const Tensor& input : sampling_inputs(c)) inputs.push_back(test::on(input, device));
+      EXPECT_TRUE(test::gradcheck(attend, inputs, {.step = 2e-4, .tolerance = 2e-3})) << c.dim;
+    });
   }
 }
 
@@ -93,20 +101,75 @@ TEST(DeformAttention, GradientsDoNotDependOnTheNumberOfThreads) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(many[i]), test::values_of(one[i])) << i;
 }
 
+std::vector<Tensor> attend_in(const SamplingCase& c, const std::vector<Tensor>& in) {
+  return {deform_attention(in[0], c.shapes, in[1], in[2])};
+}
+
 TEST(DeformAttention, TheSameOnEveryDevice) {
   const std::vector<SamplingCase> cases = {
-      {2, 315, 2, 4, 32, {{3, 5}, {6, 10}, {12, 20}}},  // the models' sizes, as many queries as tokens
-      {1, 70, 1, 4, 64, {{3, 5}, {6, 10}, {12, 20}}},   // two tiles of channels
-      {2, 9, 3, 3, 24, {{5, 3}, {4, 9}}},               // packets that do not fill a tile
-      {1, 5, 2, 9, 7, {{2, 3}, {1, 1}, {4, 1}}},        // no packets, two chunks of samples
+      {2, 101, 2, 4, 32, {{2, 4}, {3, 7}, {8, 9}}},  // the models' sizes, as many queries as tokens
+      {1, 70, 1, 4, 64, {{1, 1}, {3, 5}, {6, 5}}},   // two tiles of channels
+      {2, 9, 3, 3, 24, {{5, 3}, {4, 9}}},            // packets that do not fill a tile
+      {1, 5, 2, 9, 7, {{2, 3}, {1, 1}, {4, 1}}},     // no packets, three chunks of samples
+      {1, 3, 1, 2, 35, {{2, 3}}},                    // no packets, two tiles
       {1, 1, 1, 1, 1, {{1, 1}}},
       {2, 0, 1, 1, 4, {{2, 2}}},
+      {1, 3, 2, 0, 4, {{2, 2}}},
   };
-  for (const SamplingCase& c : cases) {
-    const auto attend = [&](const std::vector<Tensor>& in) {
-      return std::vector<Tensor>{deform_attention(in[0], c.shapes, in[1], in[2])};
-    };
-    EXPECT_TRUE(test::same_on_devices(attend, sampling_inputs(c), {.gradient_tolerance = 1e-4})) << c.dim;
+  for (const bool deterministic : {true, false}) {
+    const cuda::DeterminismScope scope(deterministic);
+    for (const SamplingCase& c : cases) {
+      EXPECT_TRUE(test::same_on_devices([&](const std::vector<Tensor>& in) { return attend_in(c, in); },
+                                        sampling_inputs(c), {.gradients_of = {0, 1, 2}}))
+          << "heads of " << c.dim << (deterministic ? ", deterministic" : "");
+    }
+  }
+}
+
+TEST(DeformAttention, GradientsOfSomeInputsOnEveryDevice) {
+  const SamplingCase c{1, 9, 2, 4, 32, {{1, 2}, {3, 5}, {2, 2}}};
+  for (const std::vector<std::size_t>& some : {std::vector<std::size_t>{0}, {1}, {2}}) {
+    EXPECT_TRUE(test::same_on_devices([&](const std::vector<Tensor>& in) { return attend_in(c, in); },
+                                      sampling_inputs(c), {.gradients_of = some}));
+  }
+}
+
+TEST(DeformAttention, FixedPointSumsFollowTheMagnitude) {
+  const SamplingCase c{1, 40, 1, 4, 32, {{2, 3}, {3, 5}, {5, 7}}};
+  for (const double magnitude : {1e-30, 1e-12, 1e12, 1e30}) {
+    std::vector<Tensor> inputs = sampling_inputs(c);
+    inputs[2] = random_normal(inputs[2].size(), 3, DType::f32, 0, magnitude);
+    EXPECT_TRUE(test::same_on_devices([&](const std::vector<Tensor>& in) { return attend_in(c, in); }, inputs,
+                                      {.gradients_of = {0}}))
+        << magnitude;
+  }
+}
+
+TEST(DeformAttention, ValueGradientsAreBitwiseReproducible) {
+  const SamplingCase c{1, 200, 1, 4, 32, {{2, 3}, {1, 1}, {2, 2}}};
+  for_each_device([&](Device device) {
+    std::vector<Tensor> inputs;
+    for (const Tensor& input : sampling_inputs(c)) inputs.push_back(test::on(input, device));
+    const Tensor up = test::on(random_normal({1, 200, 32}, 5), device);
+    const auto attend = [&](std::span<const Tensor> in) { return deform_attention(in[0], c.shapes, in[1], in[2]); };
+    const auto run = [&] { return test::values_of(test::gradients(attend, inputs, {true, false, false}, up)[0]); };
+    EXPECT_EQ(run(), run());
+  });
+}
+
+TEST(DeformAttention, AGradientThatIsNotFiniteIsNotLost) {
+  const SamplingCase c{1, 4, 1, 4, 32, {{2, 3}, {1, 1}, {2, 2}}};
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for_each_device([&](Device device) {
+      std::vector<Tensor> inputs;
+      for (const Tensor& input : sampling_inputs(c)) inputs.push_back(test::on(input, device));
+      Tensor up = random_normal({1, 4, 32}, 5);
+      for (std::int64_t i = 0; i < 4; ++i) up.data<float>()[i * 32 + 7] = bad;
+      const auto attend = [&](std::span<const Tensor> in) { return deform_attention(in[0], c.shapes, in[1], in[2]); };
+      const auto got = test::gradients(attend, inputs, {true, true, true}, test::on(up, device));
+      const std::vector<double> value = test::values_of(got[0]);
+      EXPECT_TRUE(std::any_of(value.begin(), value.end(), [](double x) { return !std::isfinite(x); }));
+    });
   }
 }
 
@@ -200,17 +263,17 @@ constexpr double kLocationError = 2e-5;
 
 TEST(DeformAttention, FusedEqualsTheReferenceFormulation) {
   const std::vector<Problem> problems = {
-      {.shapes = {{3, 5}, {6, 10}, {12, 20}}},
-      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .tables = false},
-      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .gap = 8},
+      {.shapes = {{3, 5}, {4, 7}, {9, 10}}},
+      {.shapes = {{3, 5}, {4, 7}, {9, 10}}, .tables = false},
+      {.shapes = {{3, 5}, {4, 7}, {9, 10}}, .gap = 8},
       {.shapes = {{3, 5}, {6, 10}}, .dim = 24, .gap = 8},
       {.shapes = {{1, 1}, {2, 1}, {1, 7}}},
       {.shapes = {{5, 3}, {4, 9}}, .dim = 16},
       {.shapes = {{9, 2}}, .heads = 1, .dim = 64},
       {.shapes = {{2, 3}, {4, 4}, {3, 5}, {5, 7}}, .heads = 2},
       {.shapes = {{4, 3}, {8, 6}}, .heads = 3, .points = 3, .dim = 8},
-      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .points = 7, .dim = 32},
-      {.shapes = {{3, 5}, {6, 10}, {12, 20}}, .value = DType::bf16},
+      {.shapes = {{3, 5}, {4, 7}, {9, 10}}, .points = 7, .dim = 32},
+      {.shapes = {{3, 5}, {4, 7}, {9, 10}}, .value = DType::bf16},
       {.shapes = {{1, 9}, {9, 8}, {4, 3}}, .dim = 64, .value = DType::bf16, .out = DType::bf16, .gap = 8},
       {.shapes = {{1, 9}, {9, 8}}, .dim = 40, .value = DType::bf16, .sampling = DType::bf16, .gap = 8},
       {.shapes = {{3, 5}, {6, 10}}, .value = DType::bf16, .sampling = DType::bf16, .out = DType::bf16},
