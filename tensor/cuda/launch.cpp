@@ -1,5 +1,6 @@
 #include "tensor/cuda/launch.cuh"
 
+#include "tensor/cuda/graph.h"
 #include "tensor/error.h"
 
 #include <cstdlib>
@@ -7,16 +8,18 @@
 #include <string>
 #include <string_view>
 
-namespace visage::cuda::detail {
-namespace {
+namespace visage::cuda {
 
-bool synchronous() {
+bool synchronous_launches() {
   static const bool value = [] {
     const char* text = std::getenv("VISAGE_SYNC_LAUNCHES");
     return text && std::string_view(text) == "1";
   }();
   return value;
 }
+
+namespace detail {
+namespace {
 
 /// "... [with auto Kernel = visage::ops::{anonymous}::forward_kernel<float>]" -> "forward_kernel<float>"
 std::string short_name(std::string_view pretty) {
@@ -35,7 +38,7 @@ std::ostream& operator<<(std::ostream& out, dim3 size) {
 }  // namespace
 
 void after_launch(cudaError_t status, const char* pretty_function, const LaunchShape& shape) {
-  if (status == cudaSuccess && synchronous()) {
+  if (status == cudaSuccess && synchronous_launches() && !is_capturing(shape.stream)) {
     status = cudaStreamSynchronize(static_cast<cudaStream_t>(shape.stream.raw));
   }
   if (status == cudaSuccess) [[likely]]
@@ -46,4 +49,5 @@ void after_launch(cudaError_t status, const char* pretty_function, const LaunchS
   check(status, what.str().c_str(), shape.at);
 }
 
-}  // namespace visage::cuda::detail
+}  // namespace detail
+}  // namespace visage::cuda

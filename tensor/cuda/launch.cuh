@@ -23,12 +23,17 @@ struct LaunchShape {
       : grid(grid_size), block(block_size), shared_bytes(dynamic_shared_bytes), stream(on_stream), at(location) {}
 };
 
+/// Whether VISAGE_SYNC_LAUNCHES=1 is set: every launch then waits for its kernel, so that a fault is reported where it
+/// belongs. For debugging.
+bool synchronous_launches();
+
 namespace detail {
 template <auto Kernel>
 constexpr const char* name_of_kernel() {
   return __PRETTY_FUNCTION__;
 }
-/// Throws CudaError with the kernel's name and the launch's size; waits for the stream if VISAGE_SYNC_LAUNCHES=1.
+/// Throws CudaError with the kernel's name and the launch's size. With synchronous_launches() it waits for the stream,
+/// unless that is being captured.
 void after_launch(cudaError_t status, const char* pretty_function, const LaunchShape& shape);
 }  // namespace detail
 

@@ -2,6 +2,7 @@
 
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/error.h"
+#include "tensor/cuda/stall.h"
 #include "tensor/error.h"
 
 #include <array>
@@ -37,7 +38,10 @@ StreamHandle main_stream(int device) {
 
 StreamHandle current_stream() { return scoped.raw ? scoped : main_stream(current_device()); }
 
-void synchronize(StreamHandle stream) { check(cudaStreamSynchronize(raw(stream)), "cudaStreamSynchronize"); }
+void synchronize(StreamHandle stream) {
+  detail::about_to_stall("cudaStreamSynchronize");
+  check(cudaStreamSynchronize(raw(stream)), "cudaStreamSynchronize");
+}
 
 Stream::Stream() : handle_(create()) {}
 Stream::~Stream() { warn(cudaStreamDestroy(raw(handle_)), "cudaStreamDestroy"); }

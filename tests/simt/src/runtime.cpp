@@ -1,13 +1,10 @@
-// The host side: device memory, streams, events, launches.
+// The host side: device memory, copies, launches.
 #include "block.h"
-#include "simt/control.h"
-#include "simt/runtime_api.h"
+#include "streams.h"
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -15,20 +12,6 @@
 #include <vector>
 
 namespace simt {
-
-struct Stream {
-  std::deque<std::function<void()>> work;
-};
-
-/// One recording of an event.
-struct Mark {
-  bool reached = false;
-  Stream* stream = nullptr;
-  std::chrono::steady_clock::time_point time;
-};
-struct Event {
-  std::shared_ptr<Mark> last;
-};
 
 namespace {
 
@@ -40,53 +23,17 @@ struct Allocation {
 
 struct Runtime {
   std::map<std::uintptr_t, Allocation> allocations;
-  std::vector<Stream*> streams;
   std::unordered_map<const void*, int> dynamic_limit;  // by kernel
   std::size_t memory_limit = std::size_t{8} << 30;
   std::size_t in_use = 0;
   cudaError_t last_error = cudaSuccess;
   const char* next_name = nullptr;
-  Streams mode = Streams::eager;
-
-  Runtime() {
-    const char* const text = std::getenv("SIMT_STREAMS");
-    if (text && std::string_view(text) == "lazy") mode = Streams::lazy;
-  }
 };
 
 /// Never destroyed: tensors of static lifetime are released after it would be.
 Runtime& runtime() {
   static auto* const instance = new Runtime;
   return *instance;
-}
-
-cudaError_t remember(cudaError_t error) {
-  if (error != cudaSuccess) runtime().last_error = error;
-  return error;
-}
-
-void run_front(Stream& stream) {
-  const auto work = std::move(stream.work.front());
-  stream.work.pop_front();
-  work();
-}
-
-void drain(Stream& stream) {
-  while (!stream.work.empty()) run_front(stream);
-}
-
-void drain_all() {
-  for (Stream* stream : runtime().streams) drain(*stream);
-}
-
-void enqueue(Stream* stream, std::function<void()> work) {
-  if (!stream) fail("work on the legacy default stream, which waits for all others; use cuda::current_stream()");
-  if (runtime().mode == Streams::eager) return work();
-  stream->work.push_back(std::move(work));
-}
-
-void reach(Mark& mark) {
-  while (!mark.reached && !mark.stream->work.empty()) run_front(*mark.stream);
 }
 
 /// The allocation that holds the address, or null.
@@ -115,14 +62,23 @@ void check_range(const char* what, const void* pointer, std::size_t bytes, bool 
   }
 }
 
+bool on_device(const void* pointer) {
+  const auto* const allocation = find(pointer);
+  return allocation && allocation->second.kind == Kind::device;
+}
+
 void check_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   if (bytes == 0) return;
-  check_range("copy, destination", to, bytes, kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice);
-  check_range("copy, source", from, bytes, kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice);
+  const bool any = kind == cudaMemcpyDefault;
+  check_range("copy, destination", to, bytes,
+              any ? on_device(to) : kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice);
+  check_range("copy, source", from, bytes,
+              any ? on_device(from) : kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice);
 }
 
 cudaError_t allocate(void** data, std::size_t bytes, Kind kind) {
   *data = nullptr;
+  if (const cudaError_t refused = refuse_in_capture(); refused != cudaSuccess) return refused;
   if (bytes == 0) return cudaSuccess;
   if (kind == Kind::device && bytes > runtime().memory_limit - std::min(runtime().memory_limit, runtime().in_use)) {
     return remember(cudaErrorMemoryAllocation);
@@ -136,6 +92,7 @@ cudaError_t allocate(void** data, std::size_t bytes, Kind kind) {
 
 cudaError_t release(const char* what, void* data) {
   if (!data) return cudaSuccess;
+  if (const cudaError_t refused = refuse_in_capture(); refused != cudaSuccess) return refused;
   drain_all();
   const auto found = runtime().allocations.find(reinterpret_cast<std::uintptr_t>(data));
   if (found == runtime().allocations.end()) fail("%s: %p is not the start of a live allocation", what, data);
@@ -152,19 +109,23 @@ cudaError_t refuse(const Launch& launch, const char* why) {
 
 }  // namespace
 
-Streams set_streams(Streams streams) {
-  drain_all();
-  return std::exchange(runtime().mode, streams);
+cudaError_t remember(cudaError_t error) {
+  if (error != cudaSuccess) runtime().last_error = error;
+  return error;
 }
+
 void set_memory_limit(std::size_t bytes) { runtime().memory_limit = bytes; }
 std::size_t memory_in_use() { return runtime().in_use; }
 
 void name_next_launch(const char* pretty_function) { runtime().next_name = pretty_function; }
 const char* take_launch_name() { return std::exchange(runtime().next_name, nullptr); }
 
-void check_pointer_argument(const void* pointer, int index, const char* kernel) {
-  if (pointer && !find(pointer)) {
-    fail("kernel %s: pointer argument %d (%p) is not device memory", kernel_name(kernel), index, pointer);
+/// When the kernel is launched, and again when it runs: a graph may be launched after its memory is gone.
+void check_pointers(const Launch& launch) {
+  for (std::size_t i = 0; i < launch.pointers.size(); ++i) {
+    const void* const pointer = launch.pointers[i];
+    if (!pointer || find(pointer)) continue;
+    fail("kernel %s: pointer argument %zu (%p) is not device memory", kernel_name(launch.name), i, pointer);
   }
 }
 
@@ -176,6 +137,7 @@ cudaError_t allow_dynamic_shared(const void* function, int bytes) {
 
 int enqueue_launch(Stream* stream, Launch launch) {
   const dim3 grid = launch.grid, size = launch.block;
+  check_pointers(launch);
   const std::uint64_t threads = std::uint64_t{size.x} * size.y * size.z;
   if (threads == 0 || std::uint64_t{grid.x} * grid.y * grid.z == 0) return refuse(launch, "an empty grid or block");
   if (threads > kMaxThreads || size.z > 64) return refuse(launch, "more than 1024 threads in a block");
@@ -184,7 +146,10 @@ int enqueue_launch(Stream* stream, Launch launch) {
   if (launch.dynamic_shared_bytes > std::size_t(limit == runtime().dynamic_limit.end() ? 48 * 1024 : limit->second)) {
     return refuse(launch, "more dynamic shared memory than cudaFuncSetAttribute allowed");
   }
-  enqueue(stream, [launch = std::move(launch)] { run_launch(launch); });
+  enqueue(stream, [launch = std::move(launch)] {
+    check_pointers(launch);
+    run_launch(launch);
+  });
   return cudaSuccess;
 }
 
@@ -200,7 +165,14 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorCudartUnloading: return "cudaErrorCudartUnloading";
     case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorIllegalState: return "cudaErrorIllegalState";
     case cudaErrorNotReady: return "cudaErrorNotReady";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureUnmatched: return "cudaErrorStreamCaptureUnmatched";
+    case cudaErrorStreamCaptureUnjoined: return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation: return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorCapturedEvent: return "cudaErrorCapturedEvent";
   }
   return "unknown";
 }
@@ -230,11 +202,6 @@ cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   *free_bytes = *total_bytes - std::min(*total_bytes, runtime().in_use);
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() {
-  simt::drain_all();
-  return cudaSuccess;
-}
-
 cudaError_t cudaMalloc(void** data, std::size_t bytes) { return simt::allocate(data, bytes, simt::Kind::device); }
 cudaError_t cudaFree(void* data) { return simt::release("cudaFree", data); }
 cudaError_t cudaMallocHost(void** data, std::size_t bytes) { return simt::allocate(data, bytes, simt::Kind::pinned); }
@@ -242,6 +209,7 @@ cudaError_t cudaFreeHost(void* data) { return simt::release("cudaFreeHost", data
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   simt::check_copy(to, from, bytes, kind);
+  if (const cudaError_t refused = simt::refuse_in_capture(); refused != cudaSuccess) return refused;
   simt::drain_all();
   if (bytes) std::memcpy(to, from, bytes);
   return cudaSuccess;
@@ -249,18 +217,23 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   simt::check_copy(to, from, bytes, kind);
   if (bytes == 0) return cudaSuccess;
-  if (kind == cudaMemcpyHostToDevice && !simt::find(from)) {
+  const bool from_host = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDefault;
+  if (from_host && !simt::find(from) && !stream->capture) {
     // Pageable memory is staged before the call returns; pinned memory is read when the copy really runs.
     const auto* const first = static_cast<const char*>(from);
     const auto staged = std::make_shared<std::vector<char>>(first, first + bytes);
     simt::enqueue(stream, [=] { std::memcpy(to, staged->data(), bytes); });
   } else {
-    simt::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+    simt::enqueue(stream, [=] {
+      simt::check_copy(to, from, bytes, kind);
+      std::memcpy(to, from, bytes);
+    });
   }
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* data, int value, std::size_t bytes) {
   simt::check_range("cudaMemset", data, bytes, true);
+  if (const cudaError_t refused = simt::refuse_in_capture(); refused != cudaSuccess) return refused;
   simt::drain_all();
   std::memset(data, value, bytes);
   return cudaSuccess;
@@ -268,58 +241,17 @@ cudaError_t cudaMemset(void* data, int value, std::size_t bytes) {
 cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;
   simt::check_range("cudaMemsetAsync", data, bytes, true);
-  simt::enqueue(stream, [=] { std::memset(data, value, bytes); });
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new simt::Stream;
-  runtime().streams.push_back(*stream);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  simt::drain(*stream);
-  std::erase(runtime().streams, stream);
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (stream)
-    simt::drain(*stream);
-  else
-    simt::drain_all();
-  return cudaSuccess;
-}
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  if (const auto mark = event->last) simt::enqueue(stream, [mark] { simt::reach(*mark); });
-  return cudaSuccess;
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new simt::Event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  const auto mark = std::make_shared<simt::Mark>();
-  mark->stream = stream;
-  event->last = mark;
-  simt::enqueue(stream, [mark] {
-    mark->reached = true;
-    mark->time = std::chrono::steady_clock::now();
+  simt::enqueue(stream, [=] {
+    simt::check_range("cudaMemsetAsync", data, bytes, true);
+    std::memset(data, value, bytes);
   });
   return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (event->last) simt::reach(*event->last);
-  return cudaSuccess;
-}
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
-  if (!start->last || !stop->last || !start->last->reached || !stop->last->reached) {
-    return simt::remember(cudaErrorNotReady);
-  }
-  *milliseconds = std::chrono::duration<float, std::milli>(stop->last->time - start->last->time).count();
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  const auto* const allocation = simt::find(pointer);
+  *attributes = {};
+  if (!allocation) return cudaSuccess;
+  const bool device = allocation->second.kind == simt::Kind::device;
+  attributes->type = device ? cudaMemoryTypeDevice : cudaMemoryTypeHost;
   return cudaSuccess;
 }

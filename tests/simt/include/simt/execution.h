@@ -9,6 +9,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #if defined(__SANITIZE_THREAD__)
 // Bookkeeping that belongs to no simulated thread, so ThreadSanitizer must not see it.
@@ -120,17 +121,18 @@ struct Launch {
   std::size_t dynamic_shared_bytes = 0;
   const void* function = nullptr;
   const char* name = nullptr;
-  std::function<void()> body;  // runs the kernel for the current thread
+  std::vector<const void*> pointers;  // the arguments, null for those that are no pointers
+  std::function<void()> body;         // runs the kernel for the current thread
 };
 /// Returns a cudaError_t value.
 int enqueue_launch(Stream* stream, Launch launch);
-void check_pointer_argument(const void* pointer, int index, const char* kernel);
 void name_next_launch(const char* pretty_function);
 const char* take_launch_name();
 
 template <class P>
-void check_argument(const P& argument, int index, const char* kernel) {
-  if constexpr (std::is_pointer_v<P>) check_pointer_argument(argument, index, kernel);
+const void* pointer_or_null([[maybe_unused]] const P& argument) {
+  if constexpr (std::is_pointer_v<P>) return argument;
+  return nullptr;
 }
 
 template <class... P, class Arguments>
@@ -139,11 +141,9 @@ int launch(Stream* stream, void (*kernel)(P...), dim3 grid, dim3 block, std::siz
                 "kernel parameters are copied byte by byte");
   static_assert((!std::is_reference_v<P> && ...), "kernel parameters cannot be references");
   static_assert((std::size_t{0} + ... + sizeof(P)) <= 4096, "kernel parameters exceed 4 KiB");
-  const char* const name = take_launch_name();
-  int index = 0;
-  std::apply([&](const auto&... argument) { (check_argument(argument, index++, name), ...); }, arguments);
-  return enqueue_launch(stream, {grid, block, shared_bytes, reinterpret_cast<const void*>(kernel), name,
-                                 [kernel, arguments] { std::apply(kernel, arguments); }});
+  const auto list = [](const auto&... argument) { return std::vector<const void*>{pointer_or_null(argument)...}; };
+  return enqueue_launch(stream, {grid, block, shared_bytes, reinterpret_cast<const void*>(kernel), take_launch_name(),
+                                 std::apply(list, arguments), [kernel, arguments] { std::apply(kernel, arguments); }});
 }
 
 }  // namespace simt
