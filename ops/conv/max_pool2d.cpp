@@ -14,10 +14,11 @@ autograd::Backward max_pool2d_backward(const Tensor& x, const MaxPool2dOptions& 
   return [=](const Tensor& gy, Targets targets) {
     const Gradient gx = gradient_of(targets, 0);
     const Tensor place = Tensor::empty(gy.size(), DType::u8, gy.device());
-    on_cpu("max_pool2d", gy.device(), [&] {
-      max_pool2d_detail::backward_cpu(
-          {x.view(), gy.view(), place.view(), gx, options.kernel, options.stride, options.padding});
-    });
+    const max_pool2d_detail::Backward args{x.view(),       gy.view(),      place.view(),   gx,
+                                           options.kernel, options.stride, options.padding};
+    on_device(
+        gy.device(), [&] { max_pool2d_detail::backward_cpu(args); },
+        [&](StreamHandle stream) { max_pool2d_detail::backward_cuda(args, stream); });
   };
 }
 
@@ -33,9 +34,10 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
   check<ShapeError>(length(x.size(1)) > 0 && length(x.size(2)) > 0, "max_pool2d: image smaller than the window; x ",
                     x.size());
   Tensor y = Tensor::empty({x.size(0), length(x.size(1)), length(x.size(2)), x.size(3)}, x.dtype(), x.device());
-  on_cpu("max_pool2d", x.device(), [&] {
-    max_pool2d_detail::forward_cpu({x.view(), y.view(), options.kernel, options.stride, options.padding});
-  });
+  const max_pool2d_detail::Forward args{x.view(), y.view(), options.kernel, options.stride, options.padding};
+  on_device(
+      x.device(), [&] { max_pool2d_detail::forward_cpu(args); },
+      [&](StreamHandle stream) { max_pool2d_detail::forward_cuda(args, stream); });
   if (autograd::needs_grad({&x, 1})) autograd::record("max_pool2d", {&x, 1}, y, max_pool2d_backward(x, options));
   return y;
 }

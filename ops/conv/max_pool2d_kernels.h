@@ -8,6 +8,7 @@ struct Forward {
   int kernel, stride, padding;
 };
 void forward_cpu(const Forward& args);
+void forward_cuda(const Forward& args, StreamHandle stream);
 
 /// Places in a window are counted in one byte.
 inline constexpr int kLargestKernel = 15;
@@ -19,5 +20,6 @@ struct Backward {
   int kernel, stride, padding;
 };
 void backward_cpu(const Backward& args);
+void backward_cuda(const Backward& args, StreamHandle stream);
 
 }  // namespace visage::ops::max_pool2d_detail

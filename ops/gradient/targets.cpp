@@ -3,6 +3,9 @@
 #include "ops/autocast.h"
 #include "ops/dispatch.h"
 #include "ops/gradient/gradient_kernels.h"
+#include "tensor/cuda/copy.h"
+
+#include <cstring>
 
 namespace visage::ops {
 
@@ -50,6 +53,12 @@ Tensor contiguous_as(const char* /*op*/, const Tensor& x, DType dtype) {
       x.device(), [&] { gradient_detail::accumulate_cpu(args); },
       [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
   return result;
+}
+
+void clear(const Tensor& x) {
+  on_device(
+      x.device(), [&] { std::memset(x.view().data, 0, x.nbytes()); },
+      [&](StreamHandle) { cuda::clear(x.view().data, x.nbytes()); });
 }
 
 Tensor product_input(const char* op, const Tensor& x) {

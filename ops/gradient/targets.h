@@ -25,6 +25,9 @@ void accumulate_rows(const char* op, const Tensor& from, Targets targets, std::s
 /// x itself if it is contiguous and of `dtype`, else such a copy. f32 or bf16. No gradient history.
 [[nodiscard]] Tensor contiguous_as(const char* op, const Tensor& x, DType dtype);
 
+/// Sets every byte of a contiguous tensor to zero.
+void clear(const Tensor& x);
+
 /// x as a product computes with it: rounded where Autocast says so, else x itself. No gradient history.
 [[nodiscard]] Tensor product_input(const char* op, const Tensor& x);
 

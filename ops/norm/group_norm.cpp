@@ -4,8 +4,6 @@
 #include "ops/gradient/targets.h"
 #include "ops/norm/group_norm_kernels.h"
 
-#include <cmath>
-
 namespace visage::ops {
 namespace {
 
@@ -133,36 +131,6 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
     });
   });
   return y;
-}
-
-ScaleShift frozen_batch_norm_scale_shift(const Tensor& weight, const Tensor& bias, const Tensor& mean,
-                                         const Tensor& variance, float eps) {
-  check<ShapeError>(weight.size() == bias.size() && weight.size() == mean.size() && weight.size() == variance.size(),
-                    "frozen_batch_norm: weight, bias, mean and variance must be [C]; weight ", weight.size());
-  autograd::not_differentiable("frozen_batch_norm by its statistics", {mean, variance});
-  ScaleShift result{Tensor::empty(weight.size()), Tensor::empty(weight.size())};
-  const Tensor rstd = Tensor::empty(weight.size());
-  on_cpu("frozen_batch_norm", weight.device(), [&] {
-    for (std::int64_t c = 0; c < weight.numel(); ++c) {
-      const float deviation = std::sqrt(variance.data<float>()[c] + eps);
-      const float scale = weight.data<float>()[c] / deviation;
-      rstd.data<float>()[c] = 1 / deviation;
-      result.scale.data<float>()[c] = scale;
-      result.shift.data<float>()[c] = bias.data<float>()[c] - mean.data<float>()[c] * scale;
-    }
-  });
-  const auto add_product = [](const Tensor& gy, const Tensor& factor, float sign, const Gradient& to) {
-    if (!to) return;
-    for (std::int64_t c = 0; c < factor.numel(); ++c) to.put(c, sign * gy.data<float>()[c] * factor.data<float>()[c]);
-  };
-  autograd::record("frozen_batch_norm scale", {&weight, 1}, result.scale,
-                   [=](const Tensor& gy, Targets targets) { add_product(gy, rstd, 1, gradient_of(targets, 0)); });
-  const Tensor of_shift[] = {bias, result.scale};
-  autograd::record("frozen_batch_norm shift", of_shift, result.shift, [=](const Tensor& gy, Targets targets) {
-    accumulate("frozen_batch_norm shift", gy, targets, 0);
-    add_product(gy, mean, -1, gradient_of(targets, 1));
-  });
-  return result;
 }
 
 }  // namespace visage::ops

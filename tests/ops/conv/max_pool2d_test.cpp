@@ -4,9 +4,12 @@
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace visage {
 namespace {
@@ -52,6 +55,31 @@ TEST(MaxPool2dGradient, OfBf16) {
   const Tensor up = test::converted(random_normal({1, 5, 6, 16}, 2), DType::bf16);
   const auto want = test::gradients(pool, {test::converted(x, DType::f32)}, {true}, test::converted(up, DType::f32));
   EXPECT_TRUE(test::allclose(test::gradients(pool, {x}, {true}, up)[0], want[0]));
+}
+
+TEST(MaxPool2dOnDevices, AgreesWithTheCpu) {
+  for (const ops::MaxPool2dOptions& options :
+       {ops::MaxPool2dOptions{}, ops::MaxPool2dOptions{.kernel = 2, .stride = 2, .padding = 0},
+        ops::MaxPool2dOptions{.kernel = 3, .stride = 1, .padding = 1},
+        ops::MaxPool2dOptions{.kernel = 2, .stride = 3, .padding = 1}}) {
+    const auto pool = [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+      return {ops::max_pool2d(in[0], options)};
+    };
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      for (const std::int64_t channels : {16, 3}) {  // in packets and one by one
+        // Few different values: many maxima are equal.
+        const Tensor x = random_normal({2, 7, 6, channels}, 1, dtype), ties = random_normal({2, 7, 6, channels}, 1);
+        for (std::int64_t i = 0; i < ties.numel(); ++i) ties.data<float>()[i] = std::round(ties.data<float>()[i]);
+        EXPECT_TRUE(test::same_on_devices(pool, {x}, {.output_tolerance = 0, .gradients_of = {0}}));
+        EXPECT_TRUE(test::same_on_devices(pool, {ties}, {.output_tolerance = 0, .gradients_of = {0}}));
+      }
+    }
+    EXPECT_TRUE(test::same_on_devices(pool, {Tensor::empty({0, 4, 4, 3})}, {.gradients_of = {0}}));
+  }
+  const auto whole = [](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+    return {ops::max_pool2d(in[0], {.kernel = 1, .stride = 1, .padding = 0})};
+  };
+  EXPECT_TRUE(test::same_on_devices(whole, {random_normal({1, 1, 1, 1}, 1)}, {.gradients_of = {0}}));
 }
 
 TEST(MaxPool2dGradientGolden, EqualsTheOfficialOperator) {

@@ -117,6 +117,11 @@ cudaError_t remember(cudaError_t error) {
 void set_memory_limit(std::size_t bytes) { runtime().memory_limit = bytes; }
 std::size_t memory_in_use() { return runtime().in_use; }
 
+void enqueue_host_work(void* stream, std::function<void()> work) {
+  enqueue(static_cast<Stream*>(stream), std::move(work));
+}
+void check_device_range(const char* what, const void* data, std::size_t bytes) { check_range(what, data, bytes, true); }
+
 void name_next_launch(const char* pretty_function) { runtime().next_name = pretty_function; }
 const char* take_launch_name() { return std::exchange(runtime().next_name, nullptr); }
 

@@ -1,7 +1,8 @@
 #pragma once
-// What tests set on the harness; kernels never see this.
+// What tests set on the harness, and what the stand-ins for vendor libraries need of it; kernels never see this.
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace simt {
 
@@ -20,5 +21,11 @@ void set_memory_limit(std::size_t bytes);
 
 /// Device bytes allocated and not freed.
 std::size_t memory_in_use();
+
+/// Runs `work` on the host in the order of a cudaStream_t.
+void enqueue_host_work(void* stream, std::function<void()> work);
+
+/// Ends the program unless [data, data + bytes) lies in one allocation of device memory.
+void check_device_range(const char* what, const void* data, std::size_t bytes);
 
 }  // namespace simt
