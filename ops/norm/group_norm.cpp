@@ -1,6 +1,7 @@
 #include "ops/norm/group_norm.h"
 
 #include "ops/dispatch.h"
+#include "ops/gradient/gradient_kernels.h"
 #include "ops/gradient/targets.h"
 #include "ops/norm/group_norm_kernels.h"
 
@@ -36,6 +37,18 @@ struct GroupStatistics {
   Tensor mean, rstd;
 };
 
+/// Room for two sums of every channel and slice, and one value of every channel.
+Tensor partial_sums(const Pixels& pixels, Device device) {
+  const std::int64_t slices = group_norm_detail::slices_for(pixels.images, pixels.rows);
+  return Tensor::empty({pixels.images, 2 * slices + 1, pixels.channels}, DType::f32, device);
+}
+
+/// Room to add them up over slices and images.
+Tensor sum_scratch(const Pixels& pixels, Device device) {
+  const std::int64_t rows = pixels.images * group_norm_detail::slices_for(pixels.images, pixels.rows);
+  return Tensor::empty({gradient_detail::slices_for(rows, pixels.channels), pixels.channels}, DType::f32, device);
+}
+
 ScaleShift normalising_map(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options,
                            const GroupStatistics& kept) {
   const Pixels pixels = pixels_of("group_norm", x);
@@ -46,11 +59,23 @@ ScaleShift normalising_map(const Tensor& x, const Tensor& weight, const Tensor& 
                     " is no multiple of ", options.groups, " groups");
   const Dims size{pixels.images, pixels.channels};
   ScaleShift result{Tensor::empty(size, DType::f32, x.device()), Tensor::empty(size, DType::f32, x.device())};
-  on_cpu("group_norm", x.device(), [&] {
-    group_norm_detail::statistics_cpu({pixels, weight.data<float>(), bias.data<float>(), result.scale.data<float>(),
-                                       result.shift.data<float>(), kept.mean ? kept.mean.data<float>() : nullptr,
-                                       kept.rstd ? kept.rstd.data<float>() : nullptr, options.groups, options.eps});
-  });
+  group_norm_detail::Statistics args{pixels,
+                                     weight.data<float>(),
+                                     bias.data<float>(),
+                                     result.scale.data<float>(),
+                                     result.shift.data<float>(),
+                                     kept.mean ? kept.mean.data<float>() : nullptr,
+                                     kept.rstd ? kept.rstd.data<float>() : nullptr,
+                                     options.groups,
+                                     options.eps,
+                                     nullptr};
+  on_device(
+      x.device(), [&] { group_norm_detail::statistics_cpu(args); },
+      [&](StreamHandle stream) {
+        const Tensor partial = partial_sums(pixels, x.device());
+        args.partial = partial.data<float>();
+        group_norm_detail::statistics_cuda(args, stream);
+      });
   return result;
 }
 
@@ -65,11 +90,16 @@ Tensor apply_map(const Tensor& x, const Tensor& scale, const Tensor& shift, cons
                     "channel_affine: the residual must be contiguous and like x; x ", x.size(), ", residual ",
                     options.residual ? options.residual.size() : Dims{});
   const Tensor y = output_like("channel_affine", x, options.out);
-  on_cpu("channel_affine", x.device(), [&] {
-    group_norm_detail::affine_cpu({from, pixels_of("channel_affine", y), scale.data<float>(), shift.data<float>(),
-                                   per_image ? from.channels : 0, options.activation == Activation::relu,
-                                   pixels_or_none("channel_affine", options.residual)});
-  });
+  const group_norm_detail::Affine args{from,
+                                       pixels_of("channel_affine", y),
+                                       scale.data<float>(),
+                                       shift.data<float>(),
+                                       per_image ? from.channels : 0,
+                                       options.activation == Activation::relu,
+                                       pixels_or_none("channel_affine", options.residual)};
+  on_device(
+      x.device(), [&] { group_norm_detail::affine_cpu(args); },
+      [&](StreamHandle stream) { group_norm_detail::affine_cuda(args, stream); });
   return y;
 }
 
@@ -77,11 +107,30 @@ autograd::Backward group_norm_backward(const Tensor& x, const Tensor& weight, co
                                        const Tensor& relu_result, int groups) {
   return [=](const Tensor& gy, Targets targets) {
     const Gradient gx = gradient_of(targets, 0), gweight = gradient_of(targets, 1), gbias = gradient_of(targets, 2);
-    on_cpu("group_norm", gy.device(), [&] {
-      group_norm_detail::backward_cpu({pixels_of("group_norm", x), pixels_of("group_norm", gy),
-                                       pixels_or_none("group_norm", relu_result), weight.data<float>(),
-                                       kept.mean.data<float>(), kept.rstd.data<float>(), groups, gx, gweight, gbias});
-    });
+    const Pixels pixels = pixels_of("group_norm", x);
+    group_norm_detail::Backward args{.x = pixels,
+                                     .gy = pixels_of("group_norm", gy),
+                                     .relu_result = pixels_or_none("group_norm", relu_result),
+                                     .weight = weight.data<float>(),
+                                     .mean = kept.mean.data<float>(),
+                                     .rstd = kept.rstd.data<float>(),
+                                     .groups = groups,
+                                     .gx = gx,
+                                     .gweight = gweight,
+                                     .gbias = gbias,
+                                     .partial = nullptr,
+                                     .maps = nullptr,
+                                     .sum_scratch = nullptr};
+    on_device(
+        gy.device(), [&] { group_norm_detail::backward_cpu(args); },
+        [&](StreamHandle stream) {
+          const Tensor partial = partial_sums(pixels, gy.device()), scratch = sum_scratch(pixels, gy.device());
+          const Tensor maps = Tensor::empty({2, pixels.images, groups}, DType::f32, gy.device());
+          args.partial = partial.data<float>();
+          args.maps = maps.data<float>();
+          args.sum_scratch = scratch.data<float>();
+          group_norm_detail::backward_cuda(args, stream);
+        });
   };
 }
 
@@ -102,7 +151,7 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
     kept = {Tensor::empty(size, DType::f32, x.device()), Tensor::empty(size, DType::f32, x.device())};
   }
   const ScaleShift map = normalising_map(x, weight, bias, options, kept);
-  Tensor y = apply_map(x, map.scale, map.shift, {options.activation, options.out});
+  Tensor y = apply_map(x, map.scale, map.shift, {options.activation, options.out, {}});
   if (kept.mean) {
     const Tensor relu_result = options.activation == Activation::relu ? y : Tensor{};
     autograd::record("group_norm", inputs, y, group_norm_backward(x, weight, kept, relu_result, options.groups));
@@ -124,11 +173,30 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
     const Gradient gx = gradient_of(targets, 0), gresidual = gradient_of(targets, 1);
     const Gradient gscale = gradient_of(targets, 2), gshift = gradient_of(targets, 3);
     const std::int64_t stride = scale.rank() == 2 ? scale.size(1) : 0;
-    on_cpu("channel_affine", gy.device(), [&] {
-      group_norm_detail::affine_backward_cpu({pixels_or_none("channel_affine", kept), pixels_of("channel_affine", gy),
-                                              pixels_or_none("channel_affine", relu_result), scale.data<float>(),
-                                              stride, gx, gresidual, gscale, gshift});
-    });
+    const Pixels pixels = pixels_of("channel_affine", gy);
+    group_norm_detail::AffineBackward args{pixels_or_none("channel_affine", kept),
+                                           pixels,
+                                           pixels_or_none("channel_affine", relu_result),
+                                           scale.data<float>(),
+                                           stride,
+                                           gx,
+                                           gresidual,
+                                           gscale,
+                                           gshift,
+                                           nullptr,
+                                           nullptr};
+    on_device(
+        gy.device(), [&] { group_norm_detail::affine_backward_cpu(args); },
+        [&](StreamHandle stream) {
+          Tensor partial, scratch;
+          if (gscale || gshift) {
+            partial = partial_sums(pixels, gy.device());
+            scratch = sum_scratch(pixels, gy.device());
+            args.partial = partial.data<float>();
+            args.sum_scratch = scratch.data<float>();
+          }
+          group_norm_detail::affine_backward_cuda(args, stream);
+        });
   });
   return y;
 }

@@ -171,7 +171,10 @@ void affine_parameters(const AffineBackward& a) {
                .groups = 1,
                .gx = {},
                .gweight = a.gscale,
-               .gbias = a.gshift});
+               .gbias = a.gshift,
+               .partial = nullptr,
+               .maps = nullptr,
+               .sum_scratch = nullptr});
 }
 
 template <class T>

@@ -1,6 +1,6 @@
 // Rows by index on the GPU. The indices travel as kernel arguments, a few hundred a launch: they need no copy, no wait
-// and no memory of the device. Bound by launches for the few rows of a decoder, by memory bandwidth beyond. Compiled for
-// sm_80 and sm_90 and run on the host against the CPU code; not yet run or timed on a GPU.
+// and no memory of the device. Bound by launches for the few rows of a decoder, by memory bandwidth beyond. Compiled
+// for sm_80 and sm_90 and run on the host against the CPU code; not yet run or timed on a GPU.
 #include "ops/gradient/gradient_kernels.h"
 #include "ops/shape/gather_rows_kernels.h"
 #include "tensor/cuda/launch.cuh"

@@ -6,6 +6,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/threads.h"
 #include "tests/support/values.h"
 
@@ -159,6 +160,90 @@ TEST(ChannelAffineGradient, ReluIsTheOneOfItsResult) {
   const Tensor x = random_normal({2, 30, 16}, 1);
   EXPECT_EQ(test::values_of(test::gradients(fused, {x}, {true}, up)[0]),
             test::values_of(test::gradients(apart, {x}, {true}, up)[0]));
+}
+
+using Tensors = std::vector<Tensor>;
+
+/// Inputs whose pixels have this mean and type.
+Tensors device_inputs(const Dims& size, DType dtype, double mean = 0) {
+  Tensors in = inputs(size);
+  in[0] = random_normal(size, 1, dtype, mean);
+  return in;
+}
+
+test::SameOnDevicesOptions tolerance(DType dtype) {
+  if (dtype == DType::f32) return {.gradients_of = {0, 1, 2}};
+  return {.output_tolerance = 1e-2, .gradient_tolerance = 1e-2, .gradients_of = {0, 1, 2}};
+}
+
+// Widths that are packets or not, groups of one channel and of all, one pixel, more slices than one, more than 32
+// lanes.
+TEST(GroupNormOnDevices, IsTheSame) {
+  struct Case {
+    Dims size;
+    int groups;
+  };
+  for (const auto& [size, groups] : {Case{{2, 9, 15, 16}, 4}, Case{{1, 1, 1, 6}, 2}, Case{{3, 7, 5}, 5},
+                                     Case{{1, 70, 9}, 1}, Case{{1, 2, 70, 264}, 33}}) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      for (const Activation activation : {Activation::none, Activation::relu}) {
+        const auto fn = [&, groups = groups](const Tensors& in) {
+          return Tensors{normalise({.groups = groups, .activation = activation, .out = {}})(in)};
+        };
+        EXPECT_TRUE(test::same_on_devices(fn, device_inputs(size, dtype), tolerance(dtype))) << size;
+      }
+    }
+  }
+}
+
+TEST(GroupNormOnDevices, ALargeMeanDoesNotCancel) {
+  const auto fn = [](const Tensors& in) {
+    const ops::ScaleShift map = ops::group_norm_scale_shift(in[0], in[1], in[2], {.groups = 4, .out = {}});
+    return Tensors{map.scale};
+  };
+  EXPECT_TRUE(test::same_on_devices(fn, device_inputs({2, 30, 31, 16}, DType::f32, 1000)));
+}
+
+TEST(GroupNormOnDevices, ReadsAndWritesWindows) {
+  const auto level = [](const Tensors& in) {
+    const Tensor tokens = ops::narrow(ops::narrow(in[0], 1, 2, 5), 2, 4, 4);
+    return Tensors{ops::group_norm(tokens, in[1], in[2], {.groups = 2, .out = {}})};
+  };
+  const Tensors in{random_normal({2, 9, 12}, 1), random_normal({4}, 2), random_normal({4}, 3)};
+  EXPECT_TRUE(test::same_on_devices(level, in, {.gradients_of = {0, 1, 2}}));
+  const auto into = [](const Tensors& in) {
+    const Tensor y = ops::mul_scalar(in[0], 1.f);
+    const Tensor window = ops::narrow(ops::narrow(y, 1, 2, 5), 2, 4, 4);
+    static_cast<void>(ops::group_norm(window, in[1], in[2], {.groups = 2, .out = window}));  // in place
+    return Tensors{y};
+  };
+  EXPECT_TRUE(test::same_on_devices(into, in));
+}
+
+TEST(ChannelAffineOnDevices, IsTheSame) {
+  for (const std::int64_t channels : {7, 16}) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      const Dims size{2, 5, 9, channels};
+      const auto fn = [](const Tensors& in) {
+        return Tensors{
+            ops::channel_affine(in[0], in[1], in[2], {.activation = Activation::relu, .out = {}, .residual = in[3]})};
+      };
+      Tensors in = device_inputs(size, dtype);
+      in.push_back(random_normal(size, 5, dtype));
+      auto options = tolerance(dtype);
+      options.gradients_of.push_back(3);
+      EXPECT_TRUE(test::same_on_devices(fn, in, options));
+      options.gradients_of = {0};  // then nothing keeps x
+      EXPECT_TRUE(test::same_on_devices(fn, in, options));
+      const auto per_image = [](const Tensors& in) {
+        const Tensor wide = Tensor::empty(in[0].size(), DType::f32, in[0].device());
+        return Tensors{ops::channel_affine(in[0], in[1], in[2]),
+                       ops::channel_affine(in[0], in[1], in[2], {.out = wide, .residual = {}})};
+      };
+      const Tensors maps{in[0], random_normal({2, channels}, 6), random_normal({2, channels}, 7)};
+      EXPECT_TRUE(test::same_on_devices(per_image, maps, {.output_tolerance = dtype == DType::f32 ? 1e-6 : 1e-2}));
+    }
+  }
 }
 
 TEST(GroupNormGradientGolden, EqualsTheOfficialOperator) {
