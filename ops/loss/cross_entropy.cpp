@@ -9,12 +9,11 @@ namespace visage::ops {
 void loss_detail::check_labels(const char* op, const Tensor& labels, std::int64_t classes) {
   check<DTypeError>(labels.dtype() == DType::i64 && labels.is_contiguous(), op, ": labels must be contiguous i64; got ",
                     labels.dtype());
-  on_cpu(op, labels.device(), [&] {
-    for (std::int64_t i = 0; i < labels.numel(); ++i) {
-      const std::int64_t label = labels.data<std::int64_t>()[i];
-      check(label >= 0 && label < classes, op, ": label ", label, " at position ", i, " is not in [0, ", classes, ")");
-    }
-  });
+  if (labels.device().type != DeviceType::cpu) return;
+  for (std::int64_t i = 0; i < labels.numel(); ++i) {
+    const std::int64_t label = labels.data<std::int64_t>()[i];
+    check(label >= 0 && label < classes, op, ": label ", label, " at position ", i, " is not in [0, ", classes, ")");
+  }
 }
 
 Tensor weighted_cross_entropy(const Tensor& logits, const Tensor& labels, const Tensor& class_weights) {
@@ -30,18 +29,29 @@ Tensor weighted_cross_entropy(const Tensor& logits, const Tensor& labels, const 
   check<DTypeError>(logits.dtype() == DType::f32 && class_weights.dtype() == DType::f32,
                     "weighted_cross_entropy: logits and class_weights must be f32; got ", logits.dtype(), " and ",
                     class_weights.dtype());
+  check<DeviceError>(labels.device() == logits.device() && class_weights.device() == logits.device(),
+                     "weighted_cross_entropy: logits, labels and class_weights must be on one device");
   loss_detail::check_labels("weighted_cross_entropy", labels, classes);
   autograd::not_differentiable("weighted_cross_entropy", {class_weights});
-  Tensor loss = Tensor::empty({1}, DType::f32, logits.device());
-  on_cpu("weighted_cross_entropy", logits.device(), [&] {
-    weighted_cross_entropy_cpu({logits.view(), labels.view(), class_weights.view(), loss.view(), {}, {}});
-  });
+  Tensor loss = Tensor::empty({1}, DType::f32, logits.device()), sums;
+  CrossEntropyArgs args{logits.view(), labels.view(), class_weights.view(), loss.view(), {}, {}, {}};
+  on_device(
+      logits.device(), [&] { weighted_cross_entropy_cpu(args); },
+      [&](StreamHandle stream) {
+        sums = Tensor::empty({kCrossEntropySums}, DType::f64, logits.device());
+        args.sums = sums.view();
+        weighted_cross_entropy_cuda(args, stream);
+      });
   autograd::record("weighted_cross_entropy", std::span(&logits, 1), loss,
                    [=](const Tensor& g, std::span<const autograd::GradTarget> to) {
-                     on_cpu("weighted_cross_entropy", g.device(), [&] {
-                       weighted_cross_entropy_backward_cpu(
-                           {logits.view(), labels.view(), class_weights.view(), {}, g.view(), gradient_of(to, 0)});
-                     });
+                     CrossEntropyArgs back{
+                         logits.view(), labels.view(), class_weights.view(), {}, g.view(), gradient_of(to, 0), {}};
+                     on_device(
+                         g.device(), [&] { weighted_cross_entropy_backward_cpu(back); },
+                         [&](StreamHandle stream) {
+                           back.sums = sums.view();
+                           weighted_cross_entropy_backward_cuda(back, stream);
+                         });
                    });
   return loss;
 }

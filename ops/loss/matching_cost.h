@@ -15,7 +15,17 @@ namespace visage::ops {
 [[nodiscard]] Tensor batch_dice_cost(const Tensor& logits, const Tensor& targets);
 
 /// -softmax(x_q)[label_g]. logits [Q,K] f32, labels [G] i64 -> [Q,G].
-/// throws Error if a label is not a class.
+/// throws Error if a label is not a class. On a GPU nobody waits to see the labels: one that is not a class costs NaN,
+/// which assign_batch reports.
 [[nodiscard]] Tensor class_cost(const Tensor& logits, const Tensor& labels);
+
+struct MatchingCostWeights {
+  double classes = 2, mask = 5, dice = 5;
+};
+
+/// The weighted sum of the three, mask logits read once: what the matcher minimises. class_logits [Q,K], labels [G],
+/// mask_logits [Q,P], mask_targets [G,P] -> [Q,G].
+[[nodiscard]] Tensor matching_cost(const Tensor& class_logits, const Tensor& labels, const Tensor& mask_logits,
+                                   const Tensor& mask_targets, const MatchingCostWeights& weights = {});
 
 }  // namespace visage::ops

@@ -21,14 +21,16 @@ struct AdamWOptions {
   double beta2 = 0.999;
   double eps = 1e-8;
   double gradient_scale = 1;  // multiplies every gradient first: the clip coefficient, 1 / accumulated batches
+  Tensor clip = {};           // of gradient_clip, on the device of the tensors: its coefficient multiplies them as well
 };
 
 /// One step of AdamW (Loshchilov and Hutter, Decoupled weight decay regularization, algorithm 2), in place on every
 /// tensor, with g = gradient_scale * gradient:
 ///   p *= 1 - lr * wd;   m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g^2
 ///   p -= lr / (1 - b1^step) * m / (sqrt(v) / sqrt(1 - b2^step) + eps)
-/// Element-wise: the result does not depend on the number of threads or on the order of the tensors.
-/// throws ShapeError or DTypeError naming the position in the list; Error if the step is not positive.
+/// If the norm in `clip` is not finite, the step changes nothing. Never waits for the device. Element-wise: the result
+/// does not depend on the number of threads or on the order of the tensors. throws ShapeError, DTypeError or
+/// DeviceError naming the position in the list; Error if the step is not positive.
 void adamw_step(std::span<const AdamWTensor> tensors, const AdamWOptions& options);
 
 }  // namespace visage::ops

@@ -2,6 +2,7 @@
 
 #include "ops/dispatch.h"
 #include "ops/optim/optim_kernels.h"
+#include "ops/transfer.h"
 
 #include <algorithm>
 #include <vector>
@@ -20,15 +21,21 @@ void moving_average(std::span<const Tensor> averages, std::span<const Tensor> va
         "moving_average: tensor ", t, ": average and value must be contiguous and of one size");
     check<DTypeError>(average.dtype() == DType::f32 && value.dtype() == DType::f32, "moving_average: tensor ", t,
                       ": average and value must be f32; got ", average.dtype(), " and ", value.dtype());
-    check<DeviceError>(average.device() == value.device(), "moving_average: tensor ", t,
-                       ": average and value must be on one device");
-    on_cpu("moving_average", average.device(), [&] {
-      for (std::int64_t first = 0; first < average.numel(); first += kOptimChunk)
-        spans.push_back({average.data<float>() + first, value.data<float>() + first,
-                         std::min(kOptimChunk, average.numel() - first)});
-    });
+    check<DeviceError>(average.device() == averages[0].device() && value.device() == averages[0].device(),
+                       "moving_average: tensor ", t, ": averages and values must be on one device");
+    for (std::int64_t first = 0; first < average.numel(); first += kOptimChunk)
+      spans.push_back(
+          {average.data<float>() + first, value.data<float>() + first, std::min(kOptimChunk, average.numel() - first)});
   }
-  moving_average_cpu(spans.data(), std::ssize(spans), static_cast<float>(1 - decay));
+  if (averages.empty()) return;
+  const Device device = averages[0].device();
+  const auto share = static_cast<float>(1 - decay);
+  on_device(
+      device, [&] { moving_average_cpu(spans.data(), std::ssize(spans), share); },
+      [&](StreamHandle stream) {
+        const Tensor list = uploaded(std::span<const AverageSpan>(spans), device);
+        moving_average_cuda(list.data<const AverageSpan>(), std::ssize(spans), share, stream);
+      });
   for (const Tensor& average : averages) average.storage()->bump_version();
 }
 

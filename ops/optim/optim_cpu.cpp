@@ -11,24 +11,16 @@ namespace {
 
 constexpr std::int64_t kLanes = 16;  // independent sums: an addition need not wait for the one before
 
-void update(const AdamWSpan& span, const AdamWArgs& args) {
-  const auto steps = static_cast<double>(args.step);
-  const double correction1 = 1 - std::pow(args.beta1, steps), correction2 = 1 - std::pow(args.beta2, steps);
-  const auto keep = static_cast<float>(1 - span.learning_rate * span.weight_decay);
-  const auto rate = static_cast<float>(span.learning_rate / correction1);
-  const auto root = static_cast<float>(std::sqrt(correction2)), eps = static_cast<float>(args.eps);
-  const auto beta1 = static_cast<float>(args.beta1), rest1 = static_cast<float>(1 - args.beta1);
-  const auto beta2 = static_cast<float>(args.beta2), rest2 = static_cast<float>(1 - args.beta2);
-  const auto scale = static_cast<float>(args.gradient_scale);
+void update(const AdamWSpan& span, const AdamWArgs& args, float scale) {
   float* const p = span.parameter;
   float* const mean = span.exp_avg;
   float* const square = span.exp_avg_sq;
 #pragma omp simd
   for (std::int64_t i = 0; i < span.count; ++i) {
     const float g = scale * span.gradient[i];
-    mean[i] = beta1 * mean[i] + rest1 * g;
-    square[i] = beta2 * square[i] + rest2 * (g * g);
-    p[i] = keep * p[i] - rate * (mean[i] / (std::sqrt(square[i]) / root + eps));
+    mean[i] = args.beta1 * mean[i] + args.rest1 * g;
+    square[i] = args.beta2 * square[i] + args.rest2 * (g * g);
+    p[i] = span.keep * p[i] - span.rate * (mean[i] / (std::sqrt(square[i]) / args.root + args.eps));
   }
 }
 
@@ -48,8 +40,11 @@ double squares(const FloatSpan& span) {
 }  // namespace
 
 void adamw_cpu(const AdamWArgs& args) {
+  if (args.clip && !std::isfinite(args.clip[1])) return;
+  const double coefficient = args.clip ? args.clip[1] : 1;
+  const auto scale = static_cast<float>(coefficient * static_cast<double>(args.gradient_scale));
   cpu::parallel_for(args.count, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) update(args.spans[i], args);
+    for (std::int64_t i = begin; i < end; ++i) update(args.spans[i], args, scale);
   });
 }
 

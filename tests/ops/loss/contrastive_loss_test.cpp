@@ -1,8 +1,10 @@
 #include "ops/loss/contrastive_loss.h"
 
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -81,6 +83,57 @@ TEST(ContrastiveLoss, GradientsAreTheDerivatives) {
   }
 }
 
+/// `frames` pairs of frames with up to `most` instances in common, rows of 50 queries, some of them more than once.
+std::vector<AnchorPair> many_pairs(std::int64_t frames, std::int64_t most) {
+  std::vector<AnchorPair> pairs;
+  for (std::int64_t t = 1; t < frames; ++t) {
+    pairs.push_back({.key_frame = t - 1, .reference_frame = t, .key_index = {}, .reference_index = {}});
+    for (std::int64_t i = 0; i < most - 20 * (t - 1); ++i) {
+      pairs.back().key_index.push_back(7 * i % 50);
+      pairs.back().reference_index.push_back((3 * i + t) % 50);
+    }
+  }
+  return pairs;
+}
+
+TEST(ContrastiveLoss, TheSameOnEveryDevice) {
+  for (const auto loss : {contrastive_loss, cosine_loss}) {
+    const auto compare = [&](const std::vector<AnchorPair>& pairs, const std::vector<Tensor>& inputs) {
+      const auto fn = [&](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{loss(in[0], in.back(), pairs, 3.5)};
+      };
+      if (inputs.size() == 1) return test::same_on_devices(fn, inputs, {.gradients_of = {0}});
+      return test::same_on_devices(fn, inputs, {.gradients_of = {0, 1}});
+    };
+    const auto x = [](std::int64_t frames, std::int64_t queries, std::int64_t channels, std::uint64_t seed) {
+      return random_normal({frames, queries, channels}, seed, DType::f32, 0, 0.5);
+    };
+    EXPECT_TRUE(compare(some_pairs(), {x(2, 5, 8, 1), x(2, 6, 8, 2)}));
+    EXPECT_TRUE(compare(some_pairs(), {x(2, 5, 19, 3)})) << "one tensor";
+    EXPECT_TRUE(compare({{0, 0, {0}, {0}}}, {x(1, 1, 1, 4), x(1, 1, 1, 5)})) << "one number";
+    EXPECT_TRUE(compare(many_pairs(3, 40), {x(3, 50, 33, 6)})) << "several tiles, rows of several pairs";
+    EXPECT_TRUE(compare({{0, 0, {0, 1}, {1, 0}}}, {x(1, 2, 300, 7), x(1, 2, 300, 8)})) << "several blocks of channels";
+    EXPECT_TRUE(compare({{0, 0, {}, {}}}, {x(1, 2, 4, 9), x(1, 2, 4, 10)})) << "no anchor";
+    EXPECT_TRUE(compare({}, {x(1, 2, 4, 9), x(1, 2, 4, 10)})) << "no pair";
+    EXPECT_TRUE(compare(some_pairs(), {Tensor::zeros({2, 5, 8}), x(2, 6, 8, 2)})) << "zero vectors";
+  }
+}
+
+TEST(ContrastiveLoss, MoreAnchorsThanABlockHasThreads) {
+  const Tensor key = random_normal({1, 50, 4}, 1), reference = random_normal({1, 50, 4}, 2);
+  AnchorPair pair;
+  for (std::int64_t i = 0; i < 300; ++i) {
+    pair.key_index.push_back(i % 50);
+    pair.reference_index.push_back(i * 3 % 50);
+  }
+  for (const auto loss : {contrastive_loss, cosine_loss}) {
+    const auto fn = [&](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{loss(in[0], in[1], std::span(&pair, 1), 300)};
+    };
+    EXPECT_TRUE(test::same_on_devices(fn, {key, reference}, {.gradients_of = {0, 1}}));
+  }
+}
+
 TEST(ContrastiveLoss, IsTheFormThatSubtractsTheOwnProduct) {
   const Tensor key = random_normal({1, 3, 4}, 1), reference = random_normal({1, 3, 4}, 2);
   const AnchorPair pair{0, 0, {0, 1, 2}, {2, 0, 1}};
@@ -114,12 +167,15 @@ TEST(ContrastiveLoss, ExtremeEmbeddingsAreStable) {
   key.data<float>()[0] = key.data<float>()[2] = 100;  // both point along x
   reference.data<float>()[0] = 100, reference.data<float>()[2] = -100;
   const AnchorPair pair{0, 0, {0, 1}, {0, 1}};
-  // Anchor 0 is right by 2e4, anchor 1 wrong by 2e4.
-  EXPECT_EQ(test::values_of(contrastive_loss(key, reference, std::span(&pair, 1), 1))[0], 2e4);
   const auto fn = [&](std::span<const Tensor> in) { return contrastive_loss(in[0], in[1], std::span(&pair, 1), 1); };
-  const auto got = test::gradients(fn, {key, reference}, {true, true}, kOne);
-  EXPECT_EQ(test::values_of(got[0]), (std::vector<double>{0, 0, 200, 0}));
-  EXPECT_EQ(test::values_of(got[1]), (std::vector<double>{100, 0, -100, 0}));
+  test::for_each_device([&](Device device) {
+    const std::vector<Tensor> inputs{test::on(key, device), test::on(reference, device)};
+    // Anchor 0 is right by 2e4, anchor 1 wrong by 2e4.
+    EXPECT_EQ(test::values_of(fn(inputs))[0], 2e4);
+    const auto got = test::gradients(fn, inputs, {true, true}, test::on(kOne, device));
+    EXPECT_EQ(test::values_of(got[0]), (std::vector<double>{0, 0, 200, 0}));
+    EXPECT_EQ(test::values_of(got[1]), (std::vector<double>{100, 0, -100, 0}));
+  });
 }
 
 TEST(ContrastiveLoss, ZeroVectorsStayFinite) {

@@ -2,9 +2,11 @@
 
 #include "autograd/tape.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -49,13 +51,50 @@ TEST(CrossEntropy, GradientsAreTheDerivatives) {
   }
 }
 
+TEST(CrossEntropy, TheSameOnEveryDevice) {
+  // Rows: fewer and more than the warps of all blocks; classes: fewer and more than a warp, and one.
+  for (const Dims& size : {Dims{1, 1}, Dims{3, 7, 41}, Dims{2500, 3}, Dims{0, 5}, Dims{5, 100}}) {
+    SCOPED_TRACE(testing::Message() << size);
+    const std::int64_t classes = size[-1];
+    Dims rows;
+    for (int i = 0; i + 1 < size.rank; ++i) rows.append(size[i]);
+    std::vector<double> labels(rows.numel()), weights(classes);
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<double>(i * 5 % classes);
+    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = i % 3 == 2 ? 0.1 : 1;
+    const auto fn = [&](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{weighted_cross_entropy(in[0], in[1], in[2])};
+    };
+    EXPECT_TRUE(test::same_on_devices(
+        fn, {random_normal(size, 1, DType::f32, 3, 2), labels_of(rows, labels), test::tensor_of({classes}, weights)},
+        {.gradients_of = {0}}));
+  }
+}
+
+TEST(CrossEntropy, OnAGpuALabelThatIsNoClassMakesTheLossNaN) {
+  test::for_each_device([](Device device) {
+    if (device.type == DeviceType::cpu) return;
+    for (const double wrong : {-1., 3.}) {
+      const Tensor loss =
+          weighted_cross_entropy(test::on(Tensor::zeros({2, 3}), device), test::on(labels_of({2}, {0, wrong}), device),
+                                 test::on(Tensor::zeros({3}), device));
+      EXPECT_TRUE(std::isnan(test::values_of(loss)[0])) << wrong;
+    }
+  });
+}
+
 TEST(CrossEntropy, ExtremeLogitsAreStable) {
   const Tensor x = test::tensor_of({2, 3}, std::vector<double>{1e4, -1e4, 0, -1e4, 1e4, 1e4});
   const Tensor weights = test::tensor_of({3}, std::vector<double>{1, 1, 1}), labels = labels_of({2}, {1, 2});
-  EXPECT_NEAR(test::values_of(weighted_cross_entropy(x, labels, weights))[0], (2e4 + std::log(2.)) / 2, 1e-3);
-  const auto fn = [&](std::span<const Tensor> in) { return weighted_cross_entropy(in[0], labels, weights); };
-  const Tensor got = test::gradients(fn, {x}, {true}, test::tensor_of({1}, std::vector<double>{1}))[0];
-  EXPECT_EQ(test::values_of(got), (std::vector<double>{0.5, -0.5, 0, 0, 0.25, -0.25}));
+  test::for_each_device([&](Device device) {
+    const auto fn = [&](std::span<const Tensor> in) {
+      return weighted_cross_entropy(in[0], test::on(labels, device), test::on(weights, device));
+    };
+    const Tensor there = test::on(x, device);
+    EXPECT_NEAR(test::values_of(fn(std::span(&there, 1)))[0], (2e4 + std::log(2.)) / 2, 1e-3);
+    const Tensor one = test::on(test::tensor_of({1}, std::vector<double>{1}), device);
+    const Tensor got = test::gradients(fn, {there}, {true}, one)[0];
+    EXPECT_EQ(test::values_of(got), (std::vector<double>{0.5, -0.5, 0, 0, 0.25, -0.25}));
+  });
 }
 
 TEST(CrossEntropy, WithoutRowsOrWeightsItIsZero) {

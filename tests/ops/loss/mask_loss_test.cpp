@@ -3,8 +3,10 @@
 #include "autograd/tape.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -30,7 +32,8 @@ Tensor soft_targets(const Dims& size) {
 
 Tensor gradient(Loss loss, const Tensor& logits, const Tensor& targets, double num_masks) {
   const auto fn = [&](std::span<const Tensor> in) { return loss(in[0], targets, num_masks); };
-  return test::gradients(fn, {logits}, {true}, test::tensor_of({1}, std::vector<double>{1}))[0];
+  const Tensor one = test::on(test::tensor_of({1}, std::vector<double>{1}), logits.device());
+  return test::gradients(fn, {logits}, {true}, one)[0];
 }
 
 TEST(MaskLossGolden, EqualsTheRecordedNumbersAndGradients) {
@@ -53,6 +56,28 @@ TEST(MaskLoss, GradientsAreTheDerivatives) {
     }
 }
 
+TEST(MaskLoss, TheSameOnEveryDevice) {
+  for (const auto& [name, loss] : kLosses) {
+    // Packets and single points, a slice and more than one, more masks than a block has threads.
+    for (const Dims& size : {Dims{3, 20}, Dims{1, 1}, Dims{2, 4100}, Dims{2, 4097}, Dims{300, 3}, Dims{0, 5}}) {
+      const auto fn = [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{loss(in[0], in[1], 2.5)}; };
+      EXPECT_TRUE(test::same_on_devices(fn, {random_normal(size, 1, DType::f32, 0, 4), soft_targets(size)},
+                                        {.gradients_of = {0}}))
+          << name << ' ' << size;
+    }
+  }
+}
+
+TEST(MaskLoss, RowsNeedNotBeAligned) {
+  test::for_each_device([](Device device) {
+    const Tensor x = test::on(random_normal({9}, 1), device), t = test::on(soft_targets({9}), device);
+    const Tensor shifted_x = Tensor::alias(x, {2, 4}, {4, 1}, 1), shifted_t = Tensor::alias(t, {2, 4}, {4, 1}, 1);
+    const auto copy = [&](const Tensor& y) { return test::on(test::tensor_of({2, 4}, test::values_of(y)), device); };
+    for (const auto& [name, loss] : kLosses)
+      EXPECT_TRUE(allclose(loss(shifted_x, shifted_t, 1), loss(copy(shifted_x), copy(shifted_t), 1))) << name;
+  });
+}
+
 TEST(MaskLoss, HasTheValuesOfItsDefinition) {
   const Tensor x = test::tensor_of({2, 2}, std::vector<double>{0, 0, std::log(3.), -std::log(3.)});
   const Tensor t = test::tensor_of({2, 2}, std::vector<double>{1, 0, 1, 0});
@@ -64,12 +89,14 @@ TEST(MaskLoss, HasTheValuesOfItsDefinition) {
 }
 
 TEST(MaskLoss, ExtremeLogitsAreStable) {
-  const Tensor x = test::tensor_of({1, 4}, std::vector<double>{1e4, -1e4, 1e4, -1e4});
-  const Tensor t = test::tensor_of({1, 4}, std::vector<double>{1, 0, 0, 1});
-  EXPECT_EQ(test::values_of(sigmoid_ce_loss(x, t, 1))[0], 5000);
-  EXPECT_EQ(test::values_of(gradient(sigmoid_ce_loss, x, t, 1)), (std::vector<double>{0, 0, 0.25, -0.25}));
-  EXPECT_NEAR(test::values_of(dice_loss(x, t, 1))[0], 1 - 3. / 5, 1e-7);
-  EXPECT_EQ(test::values_of(gradient(dice_loss, x, t, 1)), (std::vector<double>{0, 0, 0, 0}));
+  test::for_each_device([](Device device) {
+    const Tensor x = test::on(test::tensor_of({1, 4}, std::vector<double>{1e4, -1e4, 1e4, -1e4}), device);
+    const Tensor t = test::on(test::tensor_of({1, 4}, std::vector<double>{1, 0, 0, 1}), device);
+    EXPECT_EQ(test::values_of(sigmoid_ce_loss(x, t, 1))[0], 5000);
+    EXPECT_EQ(test::values_of(gradient(sigmoid_ce_loss, x, t, 1)), (std::vector<double>{0, 0, 0.25, -0.25}));
+    EXPECT_NEAR(test::values_of(dice_loss(x, t, 1))[0], 1 - 3. / 5, 1e-7);
+    EXPECT_EQ(test::values_of(gradient(dice_loss, x, t, 1)), (std::vector<double>{0, 0, 0, 0}));
+  });
 }
 
 TEST(MaskLoss, NoInstanceGivesZero) {

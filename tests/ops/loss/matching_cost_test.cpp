@@ -3,7 +3,9 @@
 #include "autograd/tape.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -50,13 +52,57 @@ TEST(MatchingCost, EqualsTheDefinitionOnRealSizes) {
   EXPECT_TRUE(allclose(batch_dice_cost(x, t), test::tensor_of({queries, instances}, dice), {.absolute = 1e-6}));
 }
 
+TEST(MatchingCost, TheSameOnEveryDevice) {
+  const auto fn = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{batch_sigmoid_ce_cost(in[0], in[1]), batch_dice_cost(in[0], in[1]),
+                               class_cost(in[2], in[3]), matching_cost(in[2], in[3], in[0], in[1])};
+  };
+  struct Size {
+    std::int64_t queries, instances, points, classes;
+  };
+  // One of everything; parts of tiles and slices; several tiles and slices; no instance.
+  for (const auto& [queries, instances, points, classes] :
+       {Size{1, 1, 1, 1}, Size{5, 3, 70, 41}, Size{34, 17, 515, 3}, Size{3, 35, 1100, 2}, Size{4, 0, 9, 5}}) {
+    std::vector<double> labels(instances);
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<double>(i % classes);
+    EXPECT_TRUE(test::same_on_devices(
+        fn, {random_normal({queries, points}, 1, DType::f32, -1, 4), binary({instances, points}),
+             random_normal({queries, classes}, 4), test::tensor_of({instances}, labels, DType::i64)}))
+        << queries << ' ' << instances << ' ' << points;
+  }
+}
+
+TEST(MatchingCost, IsTheWeightedSumOfItsParts) {
+  const Tensor x = random_normal({6, 40}, 1), t = binary({3, 40}), classes = random_normal({6, 5}, 2);
+  const Tensor labels = test::tensor_of({3}, std::vector<double>{0, 4, 2}, DType::i64);
+  const auto ce = test::values_of(batch_sigmoid_ce_cost(x, t)), dice = test::values_of(batch_dice_cost(x, t));
+  std::vector<double> want = test::values_of(class_cost(classes, labels));
+  for (std::size_t i = 0; i < want.size(); ++i) want[i] = 3 * want[i] + 0.5 * ce[i] + 7 * dice[i];
+  EXPECT_TRUE(allclose(matching_cost(classes, labels, x, t, {.classes = 3, .mask = 0.5, .dice = 7}),
+                       test::tensor_of({6, 3}, want)));
+  EXPECT_THROW((void)matching_cost(classes, Tensor::zeros({2}, DType::i64), x, t), ShapeError);
+}
+
+TEST(MatchingCost, OnAGpuALabelThatIsNoClassCostsNaN) {
+  test::for_each_device([](Device device) {
+    if (device.type == DeviceType::cpu) return;
+    const Tensor labels = test::on(test::tensor_of({3}, std::vector<double>{2, 7, -1}, DType::i64), device);
+    const auto cost = test::values_of(class_cost(test::on(Tensor::zeros({1, 4}), device), labels));
+    EXPECT_EQ(cost[0], -0.25);
+    EXPECT_TRUE(std::isnan(cost[1]) && std::isnan(cost[2]));
+  });
+}
+
 TEST(MatchingCost, ExtremeLogitsAreStable) {
   const Tensor x = test::tensor_of({2, 2}, std::vector<double>{1e4, -1e4, -1e4, 1e4});
   const Tensor t = test::tensor_of({1, 2}, std::vector<double>{1, 0});
-  EXPECT_EQ(test::values_of(batch_sigmoid_ce_cost(x, t)), (std::vector<double>{0, 1e4}));
-  const auto dice = test::values_of(batch_dice_cost(x, t));
-  EXPECT_EQ(dice[0], 0);
-  EXPECT_NEAR(dice[1], 1 - 1. / 3, 1e-7);
+  test::for_each_device([&](Device device) {
+    const Tensor there = test::on(x, device), targets = test::on(t, device);
+    EXPECT_EQ(test::values_of(batch_sigmoid_ce_cost(there, targets)), (std::vector<double>{0, 1e4}));
+    const auto dice = test::values_of(batch_dice_cost(there, targets));
+    EXPECT_EQ(dice[0], 0);
+    EXPECT_NEAR(dice[1], 1 - 1. / 3, 1e-7);
+  });
 }
 
 TEST(MatchingCost, ClassCostIsMinusTheProbability) {

@@ -4,6 +4,7 @@
 #include "ops/optim/moving_average.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
 #include "tests/support/values.h"
@@ -63,6 +64,21 @@ TEST(MovingAverage, FollowsItsEquation) {
   EXPECT_THROW(moving_average(averages, values, 1.5), UsageError);
 }
 
+TEST(MovingAverage, TheSameOnEveryDevice) {
+  test::for_each_device([](Device device) {
+    const auto on = [&](const Tensor& x) { return test::on(copy_of(x), device); };
+    const Tensor average = random_normal({65541}, 1), value = random_normal({65541}, 2);
+    const std::vector<Tensor> averages{on(average), on(random_normal({9}, 3)), on(Tensor::zeros({0}))};
+    const std::vector<Tensor> values{on(value), averages[1], on(Tensor::zeros({0}))};
+    moving_average(averages, values, 0.75);
+    std::vector<double> want = test::values_of(average);
+    const auto added = test::values_of(value);
+    for (std::size_t i = 0; i < want.size(); ++i) want[i] += 0.25 * (added[i] - want[i]);
+    EXPECT_TRUE(allclose(averages[0], test::tensor_of({65541}, want)));
+    EXPECT_EQ(test::values_of(averages[1]), test::values_of(random_normal({9}, 3)));
+  });
+}
+
 TEST(AdamW, FollowsItsEquations) {
   AdamWTensor tensor = fresh(random_normal({70000}, 1), 0.01, 0.1);
   std::vector<double> p = test::values_of(tensor.parameter), m(p.size()), v(p.size());
@@ -83,6 +99,90 @@ TEST(AdamW, FollowsItsEquations) {
     EXPECT_GT(tensor.parameter.storage()->version(), version);
   }
   EXPECT_TRUE(allclose(tensor.parameter, test::tensor_of({70000}, p)));
+}
+
+/// A tensor at `offset` elements from an aligned address.
+Tensor shifted(const Tensor& x, std::int64_t offset) {
+  const Tensor base = Tensor::zeros({x.numel() + offset}, DType::f32, x.device());
+  std::vector<double> values(offset, 0.);
+  for (const double value : test::values_of(x)) values.push_back(value);
+  const Tensor filled = test::on(test::tensor_of(base.size(), values), x.device());
+  return Tensor::alias(filled, x.size(), contiguous_strides(x.size()), offset);
+}
+
+/// Three tensors, one of several pieces, one unaligned, after two steps; with a clip of the gradients if `max_norm`.
+std::vector<AdamWTensor> after_two_steps(Device device, double max_norm, double gradient = 1) {
+  std::vector<AdamWTensor> tensors;
+  for (const std::int64_t count : {65541, 7, 1, 0}) {
+    const auto seed = static_cast<std::uint64_t>(count);
+    AdamWTensor tensor = fresh(random_normal({count}, seed), 1e-2 * static_cast<double>(count % 3 + 1), 0.1);
+    for (Tensor* part : {&tensor.parameter, &tensor.exp_avg, &tensor.exp_avg_sq}) *part = test::on(*part, device);
+    tensor.gradient = test::on(random_normal({count}, seed + 1, DType::f32, 0, gradient), device);
+    if (count == 7) {
+      for (Tensor* part : {&tensor.parameter, &tensor.gradient, &tensor.exp_avg, &tensor.exp_avg_sq})
+        *part = shifted(*part, 1);
+    }
+    tensors.push_back(tensor);
+  }
+  std::vector<Tensor> gradients;
+  for (const AdamWTensor& tensor : tensors) gradients.push_back(tensor.gradient);
+  AdamWOptions options{.eps = 1e-3, .gradient_scale = 0.5};
+  if (max_norm > 0) options.clip = gradient_clip(gradients, max_norm);
+  adamw_step(tensors, options);
+  options.step = 2;
+  adamw_step(tensors, options);
+  return tensors;
+}
+
+TEST(AdamW, TheSameOnEveryDevice) {
+  for (const double max_norm : {0., 0.5, 1e9}) {
+    const std::vector<AdamWTensor> want = after_two_steps({}, max_norm);
+    test::for_each_device([&](Device device) {
+      const std::vector<AdamWTensor> got = after_two_steps(device, max_norm);
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        EXPECT_TRUE(allclose(got[i].parameter, want[i].parameter)) << i << ' ' << max_norm;
+        EXPECT_TRUE(allclose(got[i].exp_avg, want[i].exp_avg)) << i << ' ' << max_norm;
+        EXPECT_TRUE(allclose(got[i].exp_avg_sq, want[i].exp_avg_sq)) << i << ' ' << max_norm;
+      }
+    });
+  }
+}
+
+TEST(AdamW, ClipsAsTheScaleOfTheHostDoes) {
+  test::for_each_device([](Device device) {
+    const auto step = [&](bool on_device) {
+      AdamWTensor tensor = fresh(random_normal({100}, 1), 1e-2, 0.1);
+      for (Tensor* part : {&tensor.parameter, &tensor.exp_avg, &tensor.exp_avg_sq}) *part = test::on(*part, device);
+      tensor.gradient = test::on(random_normal({100}, 2), device);
+      const std::span<const Tensor> gradients(&tensor.gradient, 1);
+      if (on_device)
+        adamw_step(std::span(&tensor, 1), {.clip = gradient_clip(gradients, 0.01)});
+      else
+        adamw_step(std::span(&tensor, 1), {.gradient_scale = clip_coefficient(global_norm(gradients), 0.01)});
+      return tensor.parameter;
+    };
+    EXPECT_EQ(test::values_of(step(true)), test::values_of(step(false)));
+  });
+}
+
+TEST(AdamW, WithoutAFiniteNormNothingChanges) {
+  test::for_each_device([](Device device) {
+    AdamWTensor tensor = fresh(random_normal({40}, 1), 1, 0.1);
+    const auto before = test::values_of(tensor.parameter);
+    for (Tensor* part : {&tensor.parameter, &tensor.exp_avg, &tensor.exp_avg_sq}) *part = test::on(*part, device);
+    for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+      std::vector<double> gradient(40, 1.);
+      gradient[33] = bad;
+      tensor.gradient = test::on(test::tensor_of({40}, gradient), device);
+      const Tensor clip = gradient_clip(std::span(&tensor.gradient, 1), 1);
+      EXPECT_FALSE(std::isfinite(test::values_of(clip)[0]));
+      EXPECT_TRUE(std::isnan(test::values_of(clip)[1]));
+      adamw_step(std::span(&tensor, 1), {.clip = clip});
+      EXPECT_EQ(test::values_of(tensor.parameter), before);
+      EXPECT_EQ(test::values_of(tensor.exp_avg), std::vector<double>(40, 0.));
+      EXPECT_EQ(test::values_of(tensor.exp_avg_sq), std::vector<double>(40, 0.));
+    }
+  });
 }
 
 TEST(AdamW, DoesNotDependOnTheNumberOfThreads) {
@@ -147,6 +247,32 @@ TEST(GradientNorm, SumsAllTensorsInOneOrder) {
   cpu::set_num_threads(threads);
   EXPECT_EQ(global_norm({}), 0);
   EXPECT_THROW((void)global_norm(std::vector<Tensor>{Tensor::zeros({2}, DType::i32)}), DTypeError);
+}
+
+TEST(GradientNorm, TheSameOnEveryDevice) {
+  test::for_each_device([](Device device) {
+    std::vector<Tensor> tensors = {test::on(random_normal({65600}, 1), device),
+                                   {},
+                                   test::on(random_normal({3, 5}, 2), device),
+                                   test::on(Tensor::zeros({0}), device)};
+    tensors.push_back(shifted(tensors[2], 3));
+    double sum = 0;
+    for (const std::size_t i : {0, 2, 4})
+      for (const double x : test::values_of(tensors[i])) sum += x * x;
+    const double norm = global_norm(tensors);
+    EXPECT_NEAR(norm, std::sqrt(sum), 1e-10 * norm);
+    for (const double max_norm : {1., 1e9}) {
+      const auto clip = test::values_of(gradient_clip(tensors, max_norm));
+      EXPECT_EQ(clip[0], norm);
+      EXPECT_DOUBLE_EQ(clip[1], clip_coefficient(norm, max_norm));
+    }
+    EXPECT_EQ(first_non_finite(tensors), std::nullopt);
+    tensors.push_back(test::on(test::tensor_of({2}, std::vector<double>{0, std::nan("")}), device));
+    EXPECT_EQ(first_non_finite(tensors), 5u);
+    const Tensor largest = test::tensor_of({1}, std::vector<double>{std::numeric_limits<float>::max()});
+    EXPECT_EQ(global_norm(std::vector<Tensor>{test::on(largest, device)}), std::numeric_limits<float>::max());
+    EXPECT_EQ(global_norm(std::vector<Tensor>{tensors[3]}), 0);
+  });
 }
 
 TEST(GradientNorm, LargeElementsAreFiniteAndOthersAreFound) {

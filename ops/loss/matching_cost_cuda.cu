@@ -1,0 +1,177 @@
+// Matching costs on the GPU. [Q,P] x [P,G] with few rows and columns and many points: the points are cut into slices, a
+// block sums its slice of a tile of pairs for both mask costs at once, and a second launch adds up the slices in their
+// order. Bound by shared memory loads (five for four multiply-adds); device memory is read once a tile of instances.
+// Compiled for sm_80 and sm_90 and run on the host against the CPU op; not yet run or timed on a GPU.
+#include "ops/loss/loss_kernels.h"
+#include "ops/loss/sigmoid.cuh"
+#include "ops/loss/softmax.cuh"
+#include "tensor/cuda/launch.cuh"
+
+namespace visage::ops {
+namespace {
+
+using cuda::kWarpSize;
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarpSize;
+constexpr int kQueries = 32, kInstances = 16;  // tile of pairs: two a thread
+constexpr int kPoints = 32;                    // points in shared memory at a time
+// Rows of 36 floats keep 16-byte loads of eight neighbouring rows free of bank conflicts.
+constexpr int kLeading = kPoints / 4 + 1;
+
+/// Where the sums of all slices lie.
+struct Layout {
+  std::int64_t queries, instances, slices;
+
+  __device__ __forceinline__ std::int64_t product(std::int64_t slice, int which, std::int64_t q, std::int64_t g) const {
+    return ((slice * 2 + which) * queries + q) * instances + g;
+  }
+  __device__ __forceinline__ std::int64_t query_sum(std::int64_t slice, int which, std::int64_t q) const {
+    return slices * 2 * queries * instances + (slice * 2 + which) * queries + q;
+  }
+  __device__ __forceinline__ std::int64_t target_sum(std::int64_t slice, std::int64_t g) const {
+    return slices * 2 * queries * (instances + 1) + slice * instances + g;
+  }
+};
+
+__device__ __forceinline__ float dot(float4 a, float4 b, float sum) {
+  return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+}
+
+/// For every pair x.t and sigmoid(x).t, for every query the sums of softplus(x) and sigmoid(x), for every instance the
+/// sum of t, over the points of one slice. Mapping: block (queries, instances, slice); while loading a warp owns every
+/// eighth row and a lane a point; while multiplying thread i has instance i % 16 and queries i / 16 and i / 16 + 16.
+/// Shared memory: 11.5 KiB.
+__global__ void __launch_bounds__(kThreads)
+    mask_sums_kernel(const float* logits, const float* targets, float* sums, std::int64_t queries,
+                     std::int64_t instances, std::int64_t points) {
+  VISAGE_SHARED(float4, x, [kQueries][kLeading]);
+  VISAGE_SHARED(float4, p, [kQueries][kLeading]);
+  VISAGE_SHARED(float4, t, [kInstances][kLeading]);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarpSize, warp = thread / kWarpSize;
+  const std::int64_t first_query = std::int64_t{blockIdx.x} * kQueries;
+  const std::int64_t first_instance = std::int64_t{blockIdx.y} * kInstances, slice = blockIdx.z;
+  const std::int64_t end = min(points, (slice + 1) * kMaskCostSlice);
+  float softplus_sum[kQueries / kWarps] = {}, probability_sum[kQueries / kWarps] = {};
+  float target_sum[kInstances / kWarps] = {};
+  float with_logit[2] = {}, with_probability[2] = {};
+  const int g = thread % kInstances, q = thread / kInstances;
+  for (std::int64_t chunk = slice * kMaskCostSlice; chunk < end; chunk += kPoints) {
+    const std::int64_t point = chunk + lane;
+#pragma unroll
+    for (int i = 0; i < kQueries / kWarps; ++i) {
+      const int row = i * kWarps + warp;
+      const bool valid = point < end && first_query + row < queries;
+      const float value = valid ? logits[(first_query + row) * points + point] : 0.f;
+      const float probability = valid ? device_sigmoid(value) : 0.f;
+      reinterpret_cast<float*>(x[row])[lane] = value;
+      reinterpret_cast<float*>(p[row])[lane] = probability;
+      softplus_sum[i] += valid ? device_softplus(value) : 0.f;
+      probability_sum[i] += probability;
+    }
+#pragma unroll
+    for (int i = 0; i < kInstances / kWarps; ++i) {
+      const int row = i * kWarps + warp;
+      const bool valid = point < end && first_instance + row < instances;
+      const float value = valid ? targets[(first_instance + row) * points + point] : 0.f;
+      reinterpret_cast<float*>(t[row])[lane] = value;
+      target_sum[i] += value;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < kPoints / 4; ++k) {
+      const float4 target = t[g][k];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        with_logit[i] = dot(x[q + i * kInstances][k], target, with_logit[i]);
+        with_probability[i] = dot(p[q + i * kInstances][k], target, with_probability[i]);
+      }
+    }
+    __syncthreads();
+  }
+  const Layout layout{queries, instances, gridDim.z};
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const std::int64_t query = first_query + q + i * kInstances, instance = first_instance + g;
+    if (query >= queries || instance >= instances) continue;
+    sums[layout.product(slice, 0, query, instance)] = with_logit[i];
+    sums[layout.product(slice, 1, query, instance)] = with_probability[i];
+  }
+#pragma unroll
+  for (int i = 0; i < kQueries / kWarps; ++i) {
+    const float both[2] = {cuda::warp_reduce(softplus_sum[i]), cuda::warp_reduce(probability_sum[i])};
+    const std::int64_t query = first_query + i * kWarps + warp;
+    if (lane < 2 && blockIdx.y == 0 && query < queries) sums[layout.query_sum(slice, lane, query)] = lane ? both[1] : both[0];
+  }
+#pragma unroll
+  for (int i = 0; i < kInstances / kWarps; ++i) {
+    const float sum = cuda::warp_reduce(target_sum[i]);
+    const std::int64_t instance = first_instance + i * kWarps + warp;
+    if (lane == 0 && blockIdx.x == 0 && instance < instances) sums[layout.target_sum(slice, instance)] = sum;
+  }
+}
+
+/// Mapping: a thread owns a pair and adds up its slices in f64. class_cost may be null.
+__global__ void __launch_bounds__(kThreads)
+    cost_kernel(const float* sums, const float* class_cost, float* cost, std::int64_t queries, std::int64_t instances,
+                std::int64_t points, std::int64_t slices, double ce_weight, double dice_weight, double class_weight) {
+  const std::int64_t at = blockIdx.x * std::int64_t{kThreads} + threadIdx.x;
+  if (at >= queries * instances) return;
+  const std::int64_t q = at / instances, g = at % instances;
+  const Layout layout{queries, instances, slices};
+  double with_logit = 0, with_probability = 0, softplus_sum = 0, probability_sum = 0, target_sum = 0;
+  for (std::int64_t slice = 0; slice < slices; ++slice) {
+    with_logit += static_cast<double>(sums[layout.product(slice, 0, q, g)]);
+    with_probability += static_cast<double>(sums[layout.product(slice, 1, q, g)]);
+    softplus_sum += static_cast<double>(sums[layout.query_sum(slice, 0, q)]);
+    probability_sum += static_cast<double>(sums[layout.query_sum(slice, 1, q)]);
+    target_sum += static_cast<double>(sums[layout.target_sum(slice, g)]);
+  }
+  const auto ce = static_cast<float>((softplus_sum - with_logit) / static_cast<double>(points));
+  const auto dice = static_cast<float>(1 - (2 * with_probability + 1) / (probability_sum + target_sum + 1));
+  // A part without weight is left out, also where it is not finite.
+  double total = ce_weight != 0 ? ce_weight * static_cast<double>(ce) : 0;
+  if (class_cost) total += class_weight * static_cast<double>(class_cost[at]);
+  if (dice_weight != 0) total += dice_weight * static_cast<double>(dice);
+  cost[at] = static_cast<float>(total);
+}
+
+/// Mapping: a warp owns a query; a lane every 32nd class, then every 32nd instance. A label that is no class costs NaN.
+__global__ void __launch_bounds__(kThreads)
+    class_cost_kernel(const float* logits, const std::int64_t* labels, float* cost, std::int64_t queries,
+                      std::int64_t instances, int classes) {
+  const std::int64_t q = blockIdx.x * std::int64_t{kWarps} + threadIdx.x / kWarpSize;
+  if (q >= queries) return;
+  const float* const x = logits + q * classes;
+  const Softmax softmax = warp_softmax(x, classes);
+  for (std::int64_t g = threadIdx.x % kWarpSize; g < instances; g += kWarpSize) {
+    const std::int64_t label = labels[g];
+    const bool is_class = label >= 0 && label < classes;
+    cost[q * instances + g] = is_class ? -expf(x[label] - softmax.shift) / softmax.sum : NAN;
+  }
+}
+
+}  // namespace
+
+void class_cost_cuda(const ClassCostArgs& args, StreamHandle stream) {
+  const std::int64_t queries = args.logits.size[0], instances = args.labels.size[0];
+  if (queries * instances == 0) return;
+  cuda::launch<class_cost_kernel>({cuda::blocks_for(queries, kWarps), kThreads, 0, stream},
+                                  args.logits.as<const float>(), args.labels.as<const std::int64_t>(),
+                                  args.cost.as<float>(), queries, instances, static_cast<int>(args.logits.size[1]));
+}
+
+void combined_cost_cuda(const CombinedCostArgs& args, StreamHandle stream) {
+  const std::int64_t queries = args.logits.size[0], instances = args.targets.size[0], points = args.logits.size[1];
+  if (queries * instances == 0) return;
+  const std::int64_t slices = (points + kMaskCostSlice - 1) / kMaskCostSlice;
+  const dim3 grid(cuda::blocks_for(queries, kQueries), cuda::blocks_for(instances, kInstances),
+                  static_cast<unsigned>(slices));
+  cuda::launch<mask_sums_kernel>({grid, kThreads, 0, stream}, args.logits.as<const float>(),
+                                 args.targets.as<const float>(), args.scratch.as<float>(), queries, instances, points);
+  cuda::launch<cost_kernel>({cuda::blocks_for(queries * instances, kThreads), kThreads, 0, stream},
+                            args.scratch.as<const float>(), args.class_cost.as<const float>(), args.cost.as<float>(),
+                            queries, instances, points, slices, args.ce_weight, args.dice_weight, args.class_weight);
+}
+
+}  // namespace visage::ops
