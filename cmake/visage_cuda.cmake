@@ -49,8 +49,9 @@ add_library(visage_cudnn INTERFACE IMPORTED)
 target_include_directories(visage_cudnn SYSTEM INTERFACE ${CUDNN_INCLUDE_DIR})
 target_link_libraries(visage_cudnn INTERFACE ${CUDNN_LIBRARY})
 add_library(visage_cuda_settings INTERFACE)
+# Relaxed: kernels may call constexpr functions of plain headers, so that both devices share their arithmetic.
 target_compile_options(visage_cuda_settings INTERFACE
-  $<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xcompiler=-Wall,-Wextra;--Werror=all-warnings;-Xptxas=--warn-on-spills>)
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;-Xcompiler=-Wall,-Wextra;--Werror=all-warnings;-Xptxas=--warn-on-spills>)
 target_link_libraries(visage_cuda_settings INTERFACE CUDA::cudart_static)
 # cuDNN loads its own libraries when the first convolution needs them.
 set(visage_vendor_libraries CUDA::cublasLt visage_cudnn)

@@ -1,7 +1,7 @@
-// Group normalisation and maps a channel on the GPU, for images of any pitch. All kernels are bound by memory bandwidth.
-// Forward: x is read for the moments and again, from the L2 cache where it fits, for y. Backward: gy, x (and y, for its
-// sign) twice, gx once. Compiled for sm_80 and sm_90 and run on the host against the CPU op; not yet run or timed on a
-// GPU.
+// Group normalisation and maps a channel on the GPU, for images of any pitch. All kernels are bound by memory
+// bandwidth. Forward: x is read for the moments and again, from the L2 cache where it fits, for y. Backward: gy, x (and
+// y, for its sign) twice, gx once. Compiled for sm_80 and sm_90 and run on the host against the CPU op; not yet run or
+// timed on a GPU.
 //
 // Mapping of the kernels over pixels: a block of 256 threads is `lanes` x `row lanes`; a lane owns kSize neighbouring
 // channels, a row lane every blockDim.y-th pixel. There are as many lanes as a pixel has packets, at most 32, so that
@@ -266,8 +266,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// With means over the pixels and channels of a group: curve = -rstd^2 mean(g w n), offset = -rstd mean(g w), [N, groups].
-/// Mapping: a block owns a group of an image. Shared memory: 64 bytes in block_reduce.
+/// With means over the pixels and channels of a group: curve = -rstd^2 mean(g w n), offset = -rstd mean(g w), [N,
+/// groups]. Mapping: a block owns a group of an image. Shared memory: 64 bytes in block_reduce.
 __global__ void __launch_bounds__(kThreads)
     input_map_kernel(const float* sum_g, const float* sum_gn, const float* weight, const float* rstd, float* curve,
                      float* offset, std::int64_t rows, int channels, int groups, int slices) {
@@ -314,8 +314,7 @@ __global__ void __launch_bounds__(kThreads)
                   result ? result + own.channel : nullptr, g);
       load_packet<kSize>(x + image * x_pitch.image + row * x_pitch.row + own.channel, values);
 #pragma unroll
-      for (int i = 0; i < kSize; ++i)
-        g[i] = g[i] * slope[i] + ((values[i] - centre[i]) * curves[i] + offsets[i]);
+      for (int i = 0; i < kSize; ++i) g[i] = g[i] * slope[i] + ((values[i] - centre[i]) * curves[i] + offsets[i]);
       write_gradient(gx + (image * rows + row) * channels + own.channel, beta, g);
     });
   }
@@ -401,8 +400,8 @@ void backward(const Backward& a, int slices, StreamHandle stream) {
 }
 
 /// Adds up the sums of all slices and images.
-void write_parameter(float* partial, std::int64_t rows, std::int64_t channels, const Gradient& gradient,
-                     float* scratch, StreamHandle stream) {
+void write_parameter(float* partial, std::int64_t rows, std::int64_t channels, const Gradient& gradient, float* scratch,
+                     StreamHandle stream) {
   if (!gradient) return;
   const auto f32 = [](float* data, const Dims& size) {
     return View{data, size, contiguous_strides(size), DType::f32, DeviceType::cuda};
@@ -441,10 +440,10 @@ void statistics_cuda(const Statistics& a, StreamHandle stream) {
     in_packets(kPacketSize<T>, x) ? launch.template operator()<kPacketSize<T>>() : launch.template operator()<1>();
   });
   const double count = static_cast<double>(x.channels / a.groups) * static_cast<double>(x.rows);
-  cuda::launch<scale_shift_kernel>(
-      {static_cast<unsigned>(x.images * a.groups), kThreads, 0, stream}, means, deviations, pivots, a.weight, a.bias,
-      a.scale, a.shift, a.mean, a.rstd, static_cast<int>(x.rows / slices), static_cast<int>(x.rows % slices), 1 / count,
-      channels, a.groups, slices, a.eps);
+  cuda::launch<scale_shift_kernel>({static_cast<unsigned>(x.images * a.groups), kThreads, 0, stream}, means, deviations,
+                                   pivots, a.weight, a.bias, a.scale, a.shift, a.mean, a.rstd,
+                                   static_cast<int>(x.rows / slices), static_cast<int>(x.rows % slices), 1 / count,
+                                   channels, a.groups, slices, a.eps);
 }
 
 void affine_cuda(const Affine& a, StreamHandle stream) {
@@ -462,8 +461,8 @@ void affine_cuda(const Affine& a, StreamHandle stream) {
             static_cast<Out*>(a.y.data), pitch_of(a.y), a.relu, x.images, x.rows, channels);
       };
       constexpr int kPacket = kPacketSize<In> < kPacketSize<Out> ? kPacketSize<In> : kPacketSize<Out>;
-      const bool packets = aligned && in_packets(kPacket, x) && in_packets(kPacket, a.y) &&
-                           in_packets(kPacket, a.residual);
+      const bool packets =
+          aligned && in_packets(kPacket, x) && in_packets(kPacket, a.y) && in_packets(kPacket, a.residual);
       packets ? launch.template operator()<kPacket>() : launch.template operator()<1>();
     });
   });
@@ -476,8 +475,8 @@ void backward_cuda(const Backward& a, StreamHandle stream) {
   if (x.images > 0) {
     for_type(x.dtype, [&]<class T>(T) {
       constexpr int kPacket = kPacketSize<T>;
-      const bool packets = in_packets(kPacket, x) && in_packets(kPacket, a.gy) && in_packets(kPacket, a.relu_result) &&
-                           is_aligned(a.gx);
+      const bool packets =
+          in_packets(kPacket, x) && in_packets(kPacket, a.gy) && in_packets(kPacket, a.relu_result) && is_aligned(a.gx);
       packets ? backward<T, kPacket>(a, slices, stream) : backward<T, 1>(a, slices, stream);
     });
   }

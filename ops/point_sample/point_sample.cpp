@@ -4,6 +4,7 @@
 #include "ops/gradient/gradient_of.h"
 #include "ops/point_sample/point_sample_kernels.h"
 #include "ops/shape/seen_as.h"
+#include "tensor/cuda/determinism.h"
 
 namespace visage::ops {
 namespace {
@@ -29,18 +30,29 @@ Tensor run(const char* op, const Tensor& features, const Dims& image, const Tens
   if (shared) autograd::not_differentiable("point_sample with points shared by several images", {points});
   if (features.dtype() != DType::f32) autograd::not_differentiable("point_sample of integers", {features, points});
   Tensor out = Tensor::empty(out_size, DType::f32, features.device());
-  on_cpu(op, features.device(), [&] {
-    point_sample_cpu({seen_as(features.view(), image), points_view(points, image[0]), out.view()});
-  });
+  const PointSampleArgs args{seen_as(features.view(), image), points_view(points, image[0]), out.view()};
+  on_device(
+      features.device(), [&] { point_sample_cpu(args); },
+      [&](StreamHandle stream) { point_sample_cuda(args, stream); });
   const Tensor inputs[] = {features, shared ? Tensor{} : points};
   autograd::record(op, inputs, out, [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
     Gradient gfeatures = gradient_of(targets, 0);
     gfeatures.to.size = image;
     const Gradient gpoints = gradient_of(targets, 1);
-    on_cpu(op, gy.device(), [&] {
-      point_sample_backward_cpu(
-          {gy.view(), seen_as(features.view(), image), points_view(points, image[0]), gfeatures, gpoints});
-    });
+    PointSampleBackwardArgs args{
+        gy.view(), seen_as(features.view(), image), points_view(points, image[0]), gfeatures, gpoints, {}, {}};
+    on_device(
+        gy.device(), [&] { point_sample_backward_cpu(args); },
+        [&](StreamHandle stream) {
+          Tensor sums, largest;
+          if (gfeatures && cuda::deterministic()) {
+            sums = Tensor::empty(image, DType::i64, gy.device());
+            largest = Tensor::empty({1}, DType::i32, gy.device());
+            args.sums = sums.view();
+            args.largest = largest.view();
+          }
+          point_sample_backward_cuda(args, stream);
+        });
   });
   return out;
 }
@@ -73,9 +85,10 @@ Tensor uncertain_points(const Tensor& logits, const Tensor& candidates, const Te
   autograd::not_differentiable("uncertain_points", {logits, candidates, random});
   Tensor out = Tensor::empty({logits.size(0), points, 2}, DType::f32, logits.device());
   const Tensor at = point_sample_planes(logits, candidates);
-  on_cpu("uncertain_points", logits.device(), [&] {
-    uncertain_points_cpu({at.view(), candidates.view(), random.view(), out.view()});
-  });
+  const UncertainPointsArgs args{at.view(), candidates.view(), random.view(), out.view()};
+  on_device(
+      logits.device(), [&] { uncertain_points_cpu(args); },
+      [&](StreamHandle stream) { uncertain_points_cuda(args, stream); });
   return out;
 }
 

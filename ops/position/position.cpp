@@ -1,6 +1,7 @@
 #include "ops/position/position.h"
 
 #include "ops/dispatch.h"
+#include "ops/gradient/gradient_kernels.h"
 #include "ops/position/position_kernels.h"
 
 namespace visage::ops {
@@ -11,17 +12,27 @@ PositionTables sine_position_tables(std::int64_t height, std::int64_t width, std
                     ", features ", features);
   PositionTables tables{Tensor::empty({height, features}, DType::f32, device),
                         Tensor::empty({width, features}, DType::f32, device)};
-  on_cpu("sine_position", device, [&] {
-    sine_axis_cpu(tables.y.view());
-    sine_axis_cpu(tables.x.view());
-  });
+  for (const Tensor& axis : {tables.y, tables.x}) {
+    on_device(
+        device, [&] { sine_axis_cpu(axis.view()); }, [&](StreamHandle stream) { sine_axis_cuda(axis.view(), stream); });
+  }
   return tables;
 }
 
 Tensor sine_position(std::int64_t height, std::int64_t width, std::int64_t features, Device device) {
   const PositionTables tables = sine_position_tables(height, width, features, device);
   Tensor out = Tensor::empty({height * width, 2 * features}, DType::f32, device);
-  on_cpu("sine_position", device, [&] { join_axes_cpu(tables.y.view(), tables.x.view(), out.view()); });
+  on_device(
+      device, [&] { join_axes_cpu(tables.y.view(), tables.x.view(), out.view()); },
+      [&](StreamHandle stream) {
+        // Each table into its half of the channels, repeated along the other axis.
+        const Dims half{height, width, features}, stride{width * 2 * features, 2 * features, 1};
+        const Tensor y = Tensor::alias(tables.y, half, {features, 0, 1}),
+                     x = Tensor::alias(tables.x, half, {0, features, 1});
+        const Tensor to_y = Tensor::alias(out, half, stride), to_x = Tensor::alias(out, half, stride, features);
+        gradient_detail::accumulate_cuda({y.view(), {to_y.view(), 0}}, stream);
+        gradient_detail::accumulate_cuda({x.view(), {to_x.view(), 0}}, stream);
+      });
   return out;
 }
 

@@ -22,7 +22,10 @@ autograd::Backward make_backward(const Dims& in, const Dims& out) {
   return [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
     Gradient gx = gradient_of(targets, 0);
     gx.to = seen_as(gx.to, in);
-    on_cpu("resize_bilinear", gy.device(), [&] { resize_bilinear_backward_cpu({seen_as(gy.view(), out), gx}); });
+    const ResizeBackwardArgs args{seen_as(gy.view(), out), gx};
+    on_device(
+        gy.device(), [&] { resize_bilinear_backward_cpu(args); },
+        [&](StreamHandle stream) { resize_bilinear_backward_cuda(args, stream); });
   };
 }
 
@@ -33,7 +36,14 @@ Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width)
   check<DTypeError>(x.dtype() == DType::f32, "resize_bilinear: x must be f32; got ", x.dtype());
   check<ShapeError>(height > 0 && width > 0, "resize_bilinear: cannot resize to ", height, " x ", width);
   Tensor out = Tensor::empty({x.size(0), height, width, x.size(3)}, DType::f32, x.device());
-  on_cpu("resize_bilinear", x.device(), [&] { resize_bilinear_cpu({x.view(), out.view()}); });
+  on_device(
+      x.device(),
+      [&] {
+        resize_bilinear_cpu({x.view(), out.view()});
+      },
+      [&](StreamHandle stream) {
+        resize_bilinear_cuda({x.view(), out.view()}, stream);
+      });
   autograd::record("resize_bilinear", std::span(&x, 1), out, make_backward(x.size(), out.size()));
   return out;
 }
@@ -48,14 +58,12 @@ Tensor resize_bilinear_planes(const Tensor& x, std::int64_t height, std::int64_t
   size[-1] = width;
   Tensor out = Tensor::empty(size, DType::f32, x.device());
   const std::int64_t planes = x.numel() / (x.size(-2) * x.size(-1));
-  const Dims in{planes, x.size(-2), x.size(-1)};
-  const Dims flat{planes, height, width};
-  on_cpu("resize_bilinear_planes", x.device(), [&] {
-    resize_bilinear_planes_cpu({Tensor::alias(x, in, contiguous_strides(in)).view(),
-                                Tensor::alias(out, flat, contiguous_strides(flat)).view()});
-  });
-  autograd::record("resize_bilinear_planes", std::span(&x, 1), out,
-                   make_backward({planes, in[1], in[2], 1}, {planes, height, width, 1}));
+  const Dims from{planes, x.size(-2), x.size(-1), 1}, to{planes, height, width, 1};
+  const ResizeArgs args{seen_as(x.view(), from), seen_as(out.view(), to)};
+  on_device(
+      x.device(), [&] { resize_bilinear_planes_cpu(args); },
+      [&](StreamHandle stream) { resize_bilinear_cuda(args, stream); });
+  autograd::record("resize_bilinear_planes", std::span(&x, 1), out, make_backward(from, to));
   return out;
 }
 
@@ -65,7 +73,14 @@ void upsample2x_add(const Tensor& low, const Tensor& y) {
   check<ShapeError>(y.size() == Dims{low.size(0), 2 * low.size(1), 2 * low.size(2), low.size(3)},
                     "upsample2x_add: y must be twice the size of low; got low ", low.size(), ", y ", y.size());
   autograd::not_differentiable("upsample2x_add", {low, y});
-  on_cpu("upsample2x_add", y.device(), [&] { upsample2x_add_cpu({low.view(), y.view()}); });
+  on_device(
+      y.device(),
+      [&] {
+        upsample2x_add_cpu({low.view(), y.view()});
+      },
+      [&](StreamHandle stream) {
+        upsample2x_add_cuda({low.view(), y.view()}, stream);
+      });
   y.storage()->bump_version();
 }
 
@@ -76,7 +91,14 @@ Tensor pool_center(const Tensor& y, std::int64_t ratio) {
                     y.size());
   autograd::not_differentiable("pool_center", {y});
   Tensor out = Tensor::empty({y.size(0), y.size(1) / ratio, y.size(2) / ratio, y.size(3)}, y.dtype(), y.device());
-  on_cpu("pool_center", y.device(), [&] { pool_center_cpu({y.view(), out.view(), ratio}); });
+  on_device(
+      y.device(),
+      [&] {
+        pool_center_cpu({y.view(), out.view(), ratio});
+      },
+      [&](StreamHandle stream) {
+        pool_center_cuda({y.view(), out.view(), ratio}, stream);
+      });
   return out;
 }
 

@@ -5,11 +5,12 @@
 namespace visage::ops {
 
 struct ResizeArgs {
-  View x;    // [N,H,W,C] or planes [N,H,W]
-  View out;  // same rank
+  View x, out;  // [N,H,W,C]; planes have one channel
 };
 void resize_bilinear_cpu(const ResizeArgs& args);
 void resize_bilinear_planes_cpu(const ResizeArgs& args);
+/// Of images; planes are images of one channel to it.
+void resize_bilinear_cuda(const ResizeArgs& args, StreamHandle stream);
 
 /// Gradient of both resizings; gout [N,H',W',C] contiguous, gx [N,H,W,C] contiguous. Planes have C = 1.
 struct ResizeBackwardArgs {
@@ -17,9 +18,11 @@ struct ResizeBackwardArgs {
   Gradient gx;
 };
 void resize_bilinear_backward_cpu(const ResizeBackwardArgs& args);
+void resize_bilinear_backward_cuda(const ResizeBackwardArgs& args, StreamHandle stream);
 
 /// out += x upsampled.
 void upsample2x_add_cpu(const ResizeArgs& args);
+void upsample2x_add_cuda(const ResizeArgs& args, StreamHandle stream);
 
 struct PoolCenterArgs {
   View x;    // [N,H,W,C]
@@ -27,5 +30,6 @@ struct PoolCenterArgs {
   std::int64_t ratio;
 };
 void pool_center_cpu(const PoolCenterArgs& args);
+void pool_center_cuda(const PoolCenterArgs& args, StreamHandle stream);
 
 }  // namespace visage::ops

@@ -54,8 +54,7 @@ TrackerState make_tracker_state(const TrackerSizes& sizes, Device device) {
 
 void reset_tracker(const TrackerState& state) {
   on_device(
-      state.counters.device(),
-      [&] { std::fill_n(state.counters.data<std::int32_t>(), tracker_detail::kCounters, 0); },
+      state.counters.device(), [&] { std::fill_n(state.counters.data<std::int32_t>(), tracker_detail::kCounters, 0); },
       [&](StreamHandle stream) { tracker_detail::reset_cuda(state.counters.view(), stream); });
 }
 
@@ -67,22 +66,14 @@ void tracker_step(const TrackerState& state, const TrackerFrame& frame, const Tr
   check_rows("appearance", frame.appearance, state.appearance, device);
   check(options.alpha >= 0 && options.alpha <= 1, kOp, ": alpha must be from 0 to 1; got ", options.alpha);
   autograd::not_differentiable(kOp, {frame.logits, frame.object, frame.appearance});
-  const tracker_detail::Step step{frame.logits.view(),
-                                  frame.object.view(),
-                                  frame.appearance.view(),
-                                  state.object.view(),
-                                  state.appearance.view(),
-                                  state.scores.view(),
-                                  state.query_of_slot.view(),
-                                  state.logit_sums.view(),
-                                  state.counters.view(),
-                                  state.scratch ? state.scratch.view() : View{},
-                                  state.object_memory.view(),
-                                  state.appearance_memory.view(),
-                                  state.similarity.view(),
-                                  state.assignment.view(),
-                                  state.outcome.view(),
-                                  static_cast<float>(options.alpha),
+  const tracker_detail::Step step{frame.logits.view(),        frame.object.view(),
+                                  frame.appearance.view(),    state.object.view(),
+                                  state.appearance.view(),    state.scores.view(),
+                                  state.query_of_slot.view(), state.logit_sums.view(),
+                                  state.counters.view(),      state.scratch ? state.scratch.view() : View{},
+                                  state.object_memory.view(), state.appearance_memory.view(),
+                                  state.similarity.view(),    state.assignment.view(),
+                                  state.outcome.view(),       static_cast<float>(options.alpha),
                                   options.weighting};
   on_device(
       device, [&] { tracker_detail::step_cpu(step); },

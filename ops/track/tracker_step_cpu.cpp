@@ -93,11 +93,8 @@ Assignment match(const Step& args, const Memory& memory) {
   memory.read(args.object_ring, args.object_memory);
   memory.read(args.appearance_ring, args.appearance_memory);
   cosine_cpu({.a = args.object_memory, .b = args.object, .out = args.similarity, .weight = 1 - args.alpha});
-  cosine_cpu({.a = args.appearance_memory,
-              .b = args.appearance,
-              .out = args.similarity,
-              .weight = args.alpha,
-              .beta = 1});
+  cosine_cpu(
+      {.a = args.appearance_memory, .b = args.appearance, .out = args.similarity, .weight = args.alpha, .beta = 1});
   const std::span similarity(args.similarity.as<const float>(), static_cast<std::size_t>(slots * slots));
   return assign(similarity, slots, slots, Objective::maximise);
 }

@@ -70,8 +70,8 @@ __device__ __forceinline__ void weigh_memory(const Moment& now, bool release, co
     const int row = first + query_of_slot[first + slot];
     const auto age = static_cast<float>(i + 1);
     rows[i] = row;
-    weights[i] = release ? scores[row] + age / static_cast<float>(stored)
-                         : scores[row] * (static_cast<float>(now.window) / age);
+    weights[i] =
+        release ? scores[row] + age / static_cast<float>(stored) : scores[row] * (static_cast<float>(now.window) / age);
     sum += weights[i];
   }
   if (release) {
@@ -144,8 +144,8 @@ __device__ bool solve(const float* similarity, int slots, unsigned char* scratch
     __syncthreads();
     bool solved = false;
     if (threadIdx.x < kWarpSize) {
-      solved = assign_detail::assign_by_warp(
-          assign_detail::Problem<float>{table, leading, 1, slots, slots, true}, lists);
+      solved =
+          assign_detail::assign_by_warp(assign_detail::Problem<float>{table, leading, 1, slots, slots, true}, lists);
     }
     return __syncthreads_or(solved);
   } else {
@@ -229,8 +229,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (slot < queries && query < queries) similarity[slot * queries + query] = value;
   }
   if (!last_to_arrive(counters)) return;
-  conclude<kSmall>(now, similarity, scratch, logits, classes, logit_sums, query_of_slot, assignment, outcome,
-                   counters);
+  conclude<kSmall>(now, similarity, scratch, logits, classes, logit_sums, query_of_slot, assignment, outcome, counters);
 }
 
 __global__ void reset_kernel(int* counters) { counters[threadIdx.x] = 0; }
@@ -250,13 +249,13 @@ void launch_step(const Step& args, StreamHandle stream) {
   const std::size_t table = kSmall ? sizeof(float) * static_cast<std::size_t>(queries) * (queries | 1) : 0;
   const std::size_t weights = (sizeof(float) + sizeof(int)) * kWarps * static_cast<std::size_t>(window);
   cuda::launch<tracker_step_kernel<kSize, kSmall>>(
-      {tiles + insertions, kThreads, max(table, weights), stream}, args.logits.as<const float>(), args.object.as<const float>(),
-      args.appearance.as<const float>(), args.object_ring.as<float>(), args.appearance_ring.as<float>(),
-      args.scores.as<float>(), args.query_of_slot.as<int>(), args.logit_sums.as<double>(), args.counters.as<int>(),
-      args.scratch.as<unsigned char>(), args.object_memory.as<float>(), args.appearance_memory.as<float>(),
-      args.similarity.as<float>(), args.assignment.as<int>(), args.outcome.as<double>(), queries,
-      static_cast<int>(args.logits.size[1]), static_cast<int>(args.object.size[1]),
-      static_cast<int>(args.appearance.size[1]), window, static_cast<int>(tiles),
+      {tiles + insertions, kThreads, max(table, weights), stream}, args.logits.as<const float>(),
+      args.object.as<const float>(), args.appearance.as<const float>(), args.object_ring.as<float>(),
+      args.appearance_ring.as<float>(), args.scores.as<float>(), args.query_of_slot.as<int>(),
+      args.logit_sums.as<double>(), args.counters.as<int>(), args.scratch.as<unsigned char>(),
+      args.object_memory.as<float>(), args.appearance_memory.as<float>(), args.similarity.as<float>(),
+      args.assignment.as<int>(), args.outcome.as<double>(), queries, static_cast<int>(args.logits.size[1]),
+      static_cast<int>(args.object.size[1]), static_cast<int>(args.appearance.size[1]), window, static_cast<int>(tiles),
       args.alpha, args.weighting == MemoryWeighting::release);
 }
 

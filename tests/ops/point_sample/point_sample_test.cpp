@@ -2,10 +2,12 @@
 
 #include "autograd/tape.h"
 #include "ops/elementwise/elementwise.h"
+#include "tensor/cuda/determinism.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <algorithm>
@@ -140,6 +142,60 @@ TEST(UncertainPoints, KeepsTheUndecidedOnesAndAppendsTheRandomOnes) {
   autograd::set_requires_grad(logits);
   const autograd::Tape tape;
   EXPECT_THROW((void)uncertain_points(logits, candidates, random, 3), AutogradError);
+}
+
+using Tensors = std::vector<Tensor>;
+
+Tensors one_sample(const Tensors& in) { return {sample(in)}; }
+Tensors one_sample_of_planes(const Tensors& in) { return {sample_planes(in)}; }
+
+// Both ways to add up the gradients of the features.
+TEST(PointSampleOnDevices, IsTheSame) {
+  for (const bool deterministic : {true, false}) {
+    const cuda::DeterminismScope scope(deterministic);
+    for (const std::int64_t channels : {1, 5, 8, 40}) {
+      const Tensors in{random_normal({2, 6, 4, channels}, 1), smooth_points({2, 70, 2}, 6, 4, 2)};
+      EXPECT_TRUE(test::same_on_devices(one_sample, in, {.gradients_of = {0, 1}})) << channels;
+    }
+    const Tensors shared{random_normal({3, 5, 7, 4}, 1), smooth_points({1, 30, 2}, 5, 7, 2)};
+    EXPECT_TRUE(test::same_on_devices(one_sample, shared, {.gradients_of = {0}}));
+    const Tensors planes{random_normal({3, 5, 7}, 1, DType::f32, 0, 1e-30), smooth_points({3, 300, 2}, 5, 7, 2)};
+    EXPECT_TRUE(test::same_on_devices(one_sample_of_planes, planes, {.gradients_of = {0, 1}}));
+    const Tensors none{Tensor::zeros({0, 5, 7}), Tensor::zeros({0, 3, 2})};
+    EXPECT_TRUE(test::same_on_devices(one_sample_of_planes, none, {.gradients_of = {0, 1}}));
+    const auto infinite = [](const Tensors& in) { return Tensors{mul_scalar(sample(in), INFINITY)}; };
+    EXPECT_TRUE(test::same_on_devices(infinite, shared, {.gradients_of = {0}}));
+  }
+}
+
+TEST(PointSampleOnDevices, BordersAndMasksAreTheSame) {
+  const std::vector<double> at{0, 0, 1, 1, -0.2, 0.5, 0.5, 1.3, 0.05, 0.95, std::nan(""), 0.5, INFINITY, 0.5, 1e30, 0};
+  const Tensor points = test::tensor_of({1, 8, 2}, at);
+  EXPECT_TRUE(test::same_on_devices(one_sample, {random_normal({2, 3, 5, 4}, 1), points}, {.gradients_of = {0}}));
+  std::vector<double> mask(15);
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = i % 3 == 0;
+  for (const DType dtype : {DType::u8, DType::boolean})
+    EXPECT_TRUE(test::same_on_devices(one_sample_of_planes, {test::tensor_of({1, 3, 5}, mask, dtype), points}));
+}
+
+TEST(UncertainPointsOnDevices, TheChoiceIsTheSameInTies) {
+  const auto choose = [](std::int64_t points) {
+    return [=](const Tensors& in) { return Tensors{uncertain_points(in[0], in[1], in[2], points)}; };
+  };
+  // Samples at the pixel of a candidate: many are equal, zeros of either sign and not a number among them.
+  std::vector<double> values, at;
+  for (int i = 0; i < 2 * 40; ++i) values.push_back(i % 7 == 3 ? -0. : 0.25 * (i % 5) - 0.5);
+  values[20] = std::nan("");
+  for (int i = 0; i < 2 * 1500; ++i) {
+    at.push_back((i * 11 % 40 + 0.5) / 40);
+    at.push_back(0.5 + 1e-4 * (i % 13));  // tells equal ones apart; one row of pixels: the logit does not change
+  }
+  const Tensor logits = test::tensor_of({2, 1, 40}, values), random = random_normal({2, 3, 2}, 3, DType::f32, 0.5, 0.1);
+  const Tensor candidates = test::tensor_of({2, 1500, 2}, at);
+  for (const std::int64_t points : {3, 4, 77, 1100, 1503})
+    EXPECT_TRUE(test::same_on_devices(choose(points), {logits, candidates, random}, {.output_tolerance = 0})) << points;
+  EXPECT_TRUE(
+      test::same_on_devices(choose(60), {random_normal({2, 9, 7}, 1), candidates, random}, {.output_tolerance = 0}));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -34,6 +35,15 @@ TEST(Position, FollowsTheFormula) {
 TEST(Position, RefusesAnOddNumberOfFeatures) {
   EXPECT_THROW((void)sine_position(4, 4, 7), ShapeError);
   EXPECT_THROW((void)sine_position_tables(0, 4, 8), ShapeError);
+}
+
+TEST(Position, IsTheSameOnEveryDevice) {
+  const auto code = [](const std::vector<Tensor>& in) {
+    const Device device = in[0].device();
+    const PositionTables tables = sine_position_tables(3, 7, 10, device);
+    return std::vector{tables.y, tables.x, sine_position(5, 9, 6, device), sine_position(1, 1, 2, device)};
+  };
+  EXPECT_TRUE(test::same_on_devices(code, {Tensor::zeros({1})}, {.output_tolerance = 1e-7}));
 }
 
 }  // namespace

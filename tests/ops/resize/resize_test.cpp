@@ -1,9 +1,11 @@
 #include "ops/resize/resize.h"
 
+#include "ops/shape/concatenate.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -116,6 +118,50 @@ TEST(Resize, RefusesWhatItCannotResize) {
   EXPECT_THROW(upsample2x_add(x, Tensor::zeros({1, 12, 15, 4})), ShapeError);
   EXPECT_THROW((void)pool_center(x, 4), ShapeError);
   EXPECT_THROW((void)pool_center(x, 3), ShapeError);
+}
+
+using Tensors = std::vector<Tensor>;
+
+TEST(ResizeOnDevices, IsTheSame) {
+  for (const Dims& to : {Dims{7, 4}, Dims{3, 5}, Dims{1, 1}, Dims{6, 10}, Dims{13, 2}}) {
+    const auto image = [&](const Tensors& in) { return Tensors{resize_bilinear(in[0], to[0], to[1])}; };
+    EXPECT_TRUE(test::same_on_devices(image, {random_normal({2, 3, 5, 4}, 1)}, {.gradients_of = {0}})) << to;
+    EXPECT_TRUE(test::same_on_devices(image, {random_normal({2, 6, 5, 7}, 1)}, {.gradients_of = {0}})) << to;
+    const auto planes = [&](const Tensors& in) { return Tensors{resize_bilinear_planes(in[0], to[0], to[1])}; };
+    EXPECT_TRUE(test::same_on_devices(planes, {random_normal({3, 2, 6, 5}, 1)}, {.gradients_of = {0}})) << to;
+  }
+  const auto wide = [](const Tensors& in) { return Tensors{resize_bilinear_planes(in[0], 3, 700)}; };
+  EXPECT_TRUE(test::same_on_devices(wide, {random_normal({2, 150}, 1)}, {.gradients_of = {0}}));
+}
+
+TEST(ResizeOnDevices, ReadsPitchedImages) {
+  const auto window = [](const Tensors& in) {
+    const Tensor x = Tensor::alias(in[0], {2, 3, 4, 8}, {5 * 4 * 12, 4 * 12, 12, 1}, 4);
+    return Tensors{resize_bilinear(x, 5, 9), pool_center(Tensor::alias(x, {2, 2, 4, 6}, x.stride(), 1), 2)};
+  };
+  EXPECT_TRUE(test::same_on_devices(window, {random_normal({2, 5, 4, 12}, 1)}));
+}
+
+TEST(ResizeOnDevices, PyramidStepsAreTheSame) {
+  for (const DType low : {DType::f32, DType::bf16}) {
+    for (const DType high : {DType::f32, DType::bf16}) {
+      for (const std::int64_t channels : {5, 16}) {
+        const double tolerance = high == DType::f32 ? 1e-6 : 1e-2;
+        const Tensor x = random_normal({2, 3, 5, channels}, 1, low);
+        const Tensor y = random_normal({2, 6, 10, channels}, 2, high);
+        const auto on_copy = [&](const Tensors& in) {
+          const Tensor copy = concatenate({in[1]}, 0);
+          upsample2x_add(in[0], copy);
+          return Tensors{copy};
+        };
+        EXPECT_TRUE(test::same_on_devices(on_copy, {x, y}, {.output_tolerance = tolerance}));
+      }
+    }
+    for (const std::int64_t ratio : {2, 4, 8}) {
+      const auto pool = [&](const Tensors& in) { return Tensors{pool_center(in[0], ratio)}; };
+      EXPECT_TRUE(test::same_on_devices(pool, {random_normal({2, 8, 16, 9}, 1, low)}, {.output_tolerance = 1e-2}));
+    }
+  }
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ std::vector<TrackerFrame> random_video(const TrackerSizes& sizes, int frames, do
 }
 
 std::vector<Tensor> results_of(const TrackerState& state) {
-  return {state.assignment, state.outcome,        state.logit_sums,       state.similarity,
+  return {state.assignment, state.outcome,       state.logit_sums,       state.similarity,
           state.scores,     state.object_memory, state.appearance_memory};
 }
 
