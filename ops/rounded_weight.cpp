@@ -1,7 +1,9 @@
 #include "ops/rounded_weight.h"
 
 #include "ops/dispatch.h"
+#include "ops/gradient/gradient_kernels.h"
 #include "ops/gradient/targets.h"
+#include "tensor/cuda/graph.h"
 
 #include <algorithm>
 #include <map>
@@ -11,60 +13,79 @@
 namespace visage::ops {
 namespace {
 
-/// Valid while the storage lives and has not been written. The copy is made in the order of one stream; what is queued
-/// on another is not known to come after it, so every stream has its own.
-struct Entry {
+struct Rounded {
   std::weak_ptr<Storage> storage;
-  std::uint64_t version;
+  std::uint64_t version;  // of the storage that `copy` holds
   const void* data;
-  const void* stream;
   Tensor copy;
+  const void* stream;  // on which it was rounded
+  std::unique_ptr<cuda::Event> ready;
 };
 
 class RoundedWeights {
  public:
-  Tensor find(const char* op, const Tensor& weight, DType dtype, const void* stream) {
+  Tensor find(const char* op, const Tensor& weight, DType dtype, StreamHandle stream) {
     const std::lock_guard lock(mutex_);
     const std::shared_ptr<Storage>& storage = weight.storage();
-    std::vector<Entry>& entries = entries_[storage.get()];
-    std::erase_if(entries, [](const Entry& e) { return e.storage.expired(); });
+    std::vector<Rounded>& kept = weights_[storage.get()];
+    std::erase_if(kept, [](const Rounded& r) { return r.storage.expired(); });
     const void* const data = weight.view().data;
-    auto entry = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) {
-      return e.data == data && e.stream == stream && e.copy.dtype() == dtype && e.copy.size() == weight.size();
+    const auto found = std::find_if(kept.begin(), kept.end(), [&](const Rounded& r) {
+      return r.data == data && r.copy.dtype() == dtype && r.copy.size() == weight.size();
     });
-    if (entry != entries.end() && entry->version == storage->version()) return entry->copy;
-    const Tensor copy = contiguous_as(op, weight, dtype);
-    if (entry != entries.end()) {
-      entry->version = storage->version();
-      entry->copy = copy;
-    } else {
-      entries.push_back({storage, storage->version(), data, stream, copy});
-      sweep();
-    }
+    const bool capturing = cuda::is_capturing(stream);
+    if (found != kept.end() && found->version == storage->version()) return on_stream(*found, stream, capturing);
+    // What a capture records has not happened: it must not pass for a copy that is there.
+    if (capturing) return contiguous_as(op, weight, dtype);
+    if (found != kept.end()) return round(*found, weight, stream);
+    kept.push_back({storage, 0, data, Tensor::empty(weight.size(), dtype, weight.device()), nullptr,
+                    std::make_unique<cuda::Event>()});
+    const Tensor copy = round(kept.back(), weight, stream);
+    sweep();
     return copy;
   }
 
  private:
+  static Tensor round(Rounded& to, const Tensor& weight, StreamHandle stream) {
+    gradient_detail::accumulate_cuda({weight.view(), {to.copy.view(), 0}}, stream);
+    to.ready->record(stream);
+    to.stream = stream.raw;
+    to.version = weight.storage()->version();
+    return to.copy;
+  }
+
+  /// The copy, whose rounding comes first on `stream` too. A capture cannot wait for work that it does not hold: the
+  /// host does.
+  static Tensor on_stream(const Rounded& from, StreamHandle stream, bool capturing) {
+    if (from.stream != stream.raw) capturing ? from.ready->synchronize() : from.ready->make_wait(stream);
+    return from.copy;
+  }
+
   void sweep() {  // forgets the weights of models that are gone
-    for (auto weight = entries_.begin(); weight != entries_.end();) {
-      std::erase_if(weight->second, [](const Entry& e) { return e.storage.expired(); });
-      weight = weight->second.empty() ? entries_.erase(weight) : std::next(weight);
+    for (auto weight = weights_.begin(); weight != weights_.end();) {
+      std::erase_if(weight->second, [](const Rounded& r) { return r.storage.expired(); });
+      weight = weight->second.empty() ? weights_.erase(weight) : std::next(weight);
     }
   }
+
   std::mutex mutex_;
-  std::map<const Storage*, std::vector<Entry>> entries_;
+  std::map<const Storage*, std::vector<Rounded>> weights_;
 };
+
+/// Never destroyed: the memory of the copies may be gone before static objects are.
+RoundedWeights& rounded_weights() {
+  static auto& all = *new RoundedWeights;
+  return all;
+}
 
 }  // namespace
 
 Tensor rounded_weight(const char* op, const Tensor& weight, DType dtype) {
   if (weight.dtype() == dtype) return weight;
-  // Never destroyed: the memory of the copies may be gone before static objects are.
-  static auto& weights = *new RoundedWeights;
   Tensor result;
   on_device(
       weight.device(), [&] { result = contiguous_as(op, weight, dtype); },
-      [&](StreamHandle stream) { result = weights.find(op, weight, dtype, stream.raw); });
+      [&](StreamHandle stream) { result = rounded_weights().find(op, weight, dtype, stream); });
   return result;
 }
 

@@ -3,8 +3,9 @@
 
 namespace visage::ops {
 
-/// A contiguous weight or bias in the type that a product of the GPU computes in: itself if it has that type, else a
-/// copy that is made once and kept until the weight is written (its storage's version) or gone. No gradient history.
+/// A contiguous weight or bias in the type that a product computes in: itself if it has that type, else a copy. On the
+/// GPU the copy is made once and kept, at one address, until the weight is gone, and rounded again when the weight was
+/// written (its storage's version); a graph that is captured then reads the kept copy. No gradient history.
 [[nodiscard]] Tensor rounded_weight(const char* op, const Tensor& weight, DType dtype);
 
 }  // namespace visage::ops

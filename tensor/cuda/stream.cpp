@@ -61,7 +61,14 @@ void Event::record(StreamHandle stream) { check(cudaEventRecord(raw(raw_), raw(s
 void Event::make_wait(StreamHandle stream) const {
   check(cudaStreamWaitEvent(raw(stream), raw(raw_), 0), "cudaStreamWaitEvent");
 }
-void Event::synchronize() const { check(cudaEventSynchronize(raw(raw_)), "cudaEventSynchronize"); }
+void Event::synchronize() const {
+  // A thread that captures may wait as well, for work outside of the capture.
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  check(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
+  const cudaError_t status = cudaEventSynchronize(raw(raw_));
+  warn(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
+  check(status, "cudaEventSynchronize");
+}
 float Event::milliseconds_since(const Event& start) const {
   float milliseconds = 0;
   check(cudaEventElapsedTime(&milliseconds, raw(start.raw_), raw(raw_)), "cudaEventElapsedTime");
