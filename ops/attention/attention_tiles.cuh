@@ -6,60 +6,18 @@
 // with warp w = t / 32, group g = t % 32 / 8, part p = t % 8. A warp's 16 queries are its own, so the softmax of a row
 // takes shuffles among eight lanes. Operands are read as 16-byte vectors: the eight lanes of a group read the same row
 // (a broadcast) or, since rows are kPitch apart, eight different groups of four banks.
-#include "ops/attention/masked_attention_kernels.h"
+#include "ops/attention/attention_problem.cuh"
 #include "tensor/cuda/packet.cuh"
-#include "tensor/cuda/warp.cuh"
 
 namespace visage::ops::attention_detail {
 
-constexpr int kThreads = 128;
-constexpr int kTileRows = 64;                  // queries, keys
+constexpr int kTileRows = kTileKeys;           // queries or keys of a tile
 constexpr int kTileColumns = 32;               // channels
 constexpr int kPitch = kTileColumns + 4;       // of tiles of channels
 constexpr int kScorePitch = kTileRows + 8;     // of tiles of scores: the four groups of a warp write to different banks
 constexpr int kTileSize = kTileRows * kPitch;  // floats
 constexpr int kScoreTileSize = kTileRows * kScorePitch;
 constexpr int kOwnRows = 4, kOwnKeys = 8, kOwnColumns = 4;
-constexpr float kLog2E = 1.44269504f;
-constexpr float kLowest = -1e30f;  // stands for minus infinity without turning differences into NaN
-
-/// Where the rows of a [N, rows, C] tensor lie, and how they are read. Kernels get the pointer beside it.
-struct Rows {
-  std::int64_t batch_stride, row_stride;
-  bool bf16;
-  bool vectors;  // four elements of a head at a time
-};
-
-struct Shape {
-  int batch, queries, keys, heads, dim;
-  int splits;  // of the keys
-  float scale;
-
-  __host__ __device__ int channels() const { return heads * dim; }
-  __host__ __device__ int key_tiles() const { return (keys + kTileRows - 1) / kTileRows; }
-  /// Blocks of kTileColumns channels of a head.
-  __host__ __device__ int chunks() const { return (dim + kTileColumns - 1) / kTileColumns; }
-  __device__ std::int64_t score_row(int n, int head, int query) const {
-    return (std::int64_t{n} * heads + head) * queries + query;
-  }
-};
-
-/// The part of the problem that a block of a grid of batch * heads * chunks * splits owns.
-struct Part {
-  int split, chunk, head, n;
-  int first_tile, last_tile;  // of the keys
-
-  __device__ Part(const Shape& shape, unsigned block) {
-    split = static_cast<int>(block % shape.splits);
-    block /= shape.splits;
-    chunk = static_cast<int>(block % shape.chunks());
-    block /= shape.chunks();
-    head = static_cast<int>(block % shape.heads);
-    n = static_cast<int>(block / shape.heads);
-    first_tile = static_cast<int>(std::int64_t{shape.key_tiles()} * split / shape.splits);
-    last_tile = static_cast<int>(std::int64_t{shape.key_tiles()} * (split + 1) / shape.splits);
-  }
-};
 
 struct Lane {
   int warp, group, part, first_key;
@@ -167,16 +125,6 @@ __device__ __forceinline__ void store_scores(const float (&s)[kOwnRows][kOwnKeys
     for (int j = 0; j < kOwnKeys; ++j) scores[lane.query(r) * kScorePitch + lane.key(j)] = s[r][j];
 }
 
-/// The keys of a tile that a query sees, one bit each: those of `visible`, or all there are without a mask. A query
-/// that does not exist sees none.
-__device__ __forceinline__ std::uint64_t keys_seen(const std::uint64_t* visible, const Shape& shape, int n, int query,
-                                                   int tile) {
-  if (query >= shape.queries) return 0;
-  if (visible) return visible[(std::int64_t{n} * shape.queries + query) * shape.key_tiles() + tile];
-  const int left = shape.keys - tile * kTileRows;
-  return left >= kTileRows ? ~std::uint64_t{0} : (std::uint64_t{1} << left) - 1;
-}
-
 /// Over the eight lanes that share a query.
 template <class Op>
 __device__ __forceinline__ float reduce_row(float value, Op op) {
@@ -184,25 +132,6 @@ __device__ __forceinline__ float reduce_row(float value, Op op) {
   for (int distance = 4; distance > 0; distance /= 2)
     value = op(value, __shfl_xor_sync(cuda::kAllLanes, value, distance));
   return value;
-}
-
-inline Rows rows_of(const View& x, std::int64_t dim) {
-  const bool bf16 = x.dtype == DType::bf16;
-  const std::uintptr_t bytes = bf16 ? 8 : 16;
-  const bool vectors = dim % 4 == 0 && x.stride[0] % 4 == 0 && x.stride[1] % 4 == 0 &&
-                       reinterpret_cast<std::uintptr_t>(x.data) % bytes == 0;
-  return {x.stride[0], x.stride[1], bf16, vectors};
-}
-
-inline Shape shape_of(const MaskedAttentionArgs& args, const View& partial) {
-  const auto heads = static_cast<int>(args.heads);
-  return {static_cast<int>(args.q.size[0]),
-          static_cast<int>(args.q.size[1]),
-          static_cast<int>(args.k.size[1]),
-          heads,
-          static_cast<int>(args.q.size[2]) / heads,
-          partial ? static_cast<int>(partial.size[0]) : 1,
-          args.scale};
 }
 
 }  // namespace visage::ops::attention_detail

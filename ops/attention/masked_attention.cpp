@@ -85,10 +85,12 @@ Tensor visible_scratch(const MaskedAttentionArgs& args, Device device) {
   return Tensor::empty({args.q.size[0], args.q.size[1], key_tiles(args)}, DType::i64, device);
 }
 
-Scratch forward_scratch(const MaskedAttentionArgs& args, Device device) {
+Scratch forward_scratch(const MaskedAttentionArgs& args, bool mma, Device device) {
   Scratch scratch{visible_scratch(args, device), {}, {}};
   const std::int64_t batch = args.q.size[0], queries = args.q.size[1];
-  const std::int64_t splits = cuda::split_count(channel_blocks(args) * ((queries + 63) / 64), key_tiles(args));
+  const std::int64_t blocks = mma ? batch * args.heads * ((queries + kAttentionMmaQueries - 1) / kAttentionMmaQueries)
+                                  : channel_blocks(args) * ((queries + kAttentionQueries - 1) / kAttentionQueries);
+  const std::int64_t splits = cuda::split_count(blocks, key_tiles(args));
   if (splits == 1) return scratch;
   scratch.partial = Tensor::empty({splits, batch, queries, args.q.size[2]}, DType::f32, device);
   scratch.stats = Tensor::empty({2, splits, batch, args.heads, queries}, DType::f32, device);
@@ -159,7 +161,10 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
         else
           masked_attention_cpu(args);
       },
-      [&](StreamHandle stream) { masked_attention_cuda(args, forward_scratch(args, q.device()).view(), stream); });
+      [&](StreamHandle stream) {
+        const Scratch scratch = forward_scratch(args, masked_attention_fits_mma(args), q.device());
+        masked_attention_cuda(args, scratch.view(), stream);
+      });
   if (recorded) {
     const Tensor inputs[] = {q, k, v};
     autograd::record("masked_attention", inputs, out, make_backward(q, k, v, options, out, lse));

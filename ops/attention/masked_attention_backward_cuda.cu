@@ -9,9 +9,6 @@
 
 namespace visage::ops {
 namespace attention_detail {
-
-void visible_keys_cuda(const MaskedAttentionArgs& args, const View& visible, StreamHandle stream);
-
 namespace {
 
 constexpr int kRowThreads = 256;
@@ -75,7 +72,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   float* const scores = g_tile + kTileSize;
   const Part part(shape, blockIdx.x);
   const Lane lane;
-  const int chunks = shape.chunks(), query_tiles = (shape.queries + kTileRows - 1) / kTileRows;
+  const int chunks = shape.chunks, query_tiles = (shape.queries + kTileRows - 1) / kTileRows;
   const auto load = [&](const void* from, const Rows& at, int chunk, int first, int count, float* tile) {
     load_tile(from, at, shape, part.n, part.head, chunk, first, count, tile);
   };
@@ -153,17 +150,16 @@ void masked_attention_backward_cuda(const MaskedAttentionBackwardArgs& args, con
   using namespace attention_detail;
   const MaskedAttentionArgs& forward = args.forward;
   visible_keys_cuda(forward, scratch.visible, stream);
-  const Shape shape = shape_of(forward, scratch.partial);
+  const Shape shape = shape_of(forward, scratch.partial, kTileColumns);
   const std::int64_t score_rows = forward.lse.size.numel();
   const Sources rows{rows_of(forward.q, shape.dim), rows_of(forward.k, shape.dim), rows_of(forward.v, shape.dim),
                      rows_of(args.gout, shape.dim)};
   cuda::launch<delta_kernel>({cuda::blocks_for(score_rows, kRowThreads / cuda::kWarpSize), kRowThreads, 0, stream},
                              args.gout.as<const float>(), rows.g, forward.out.as<const float>(),
                              scratch.stats.as<float>(), shape);
-  const auto blocks = static_cast<unsigned>(shape.batch * shape.heads * shape.chunks() * shape.splits);
   constexpr std::size_t kShared = (kBackwardTiles * kTileSize + kScoreTileSize) * sizeof(float);
-  cuda::launch<backward_kernel>({blocks, kThreads, kShared, stream}, forward.q.data, forward.k.data, forward.v.data,
-                                args.gout.data, rows, scratch.visible.as<const std::uint64_t>(),
+  cuda::launch<backward_kernel>({shape.blocks(), kThreads, kShared, stream}, forward.q.data, forward.k.data,
+                                forward.v.data, args.gout.data, rows, scratch.visible.as<const std::uint64_t>(),
                                 forward.lse.as<const float>(), scratch.stats.as<const float>(),
                                 args.gq ? scratch.partial.as<float>() : nullptr, args.gk.to.as<float>(), args.gk.beta,
                                 args.gv.to.as<float>(), args.gv.beta, shape);

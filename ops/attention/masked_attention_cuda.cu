@@ -41,14 +41,10 @@ __global__ void __launch_bounds__(kWordsThreads)
   }
 }
 
-struct Grid {
-  int height, width;
-};
-
 /// s[r][j] becomes the scaled base-2 score, kLowest where the query does not see the key.
 __device__ __forceinline__ void finish_scores(const Shape& shape, const Part& part, const Lane& lane, int first_query,
                                               const std::uint64_t* visible, int tile, const float* score_y,
-                                              const float* score_x, const Grid& grid, const int (&cell)[2][kTileRows],
+                                              const float* score_x, const Grid& grid, const Cells& cell,
                                               float (&s)[kOwnRows][kOwnKeys]) {
 #pragma unroll
   for (int r = 0; r < kOwnRows; ++r) {
@@ -117,13 +113,8 @@ __device__ __forceinline__ void write_rows(const Shape& shape, const Part& part,
     const std::int64_t at = (std::int64_t{part.n} * shape.queries + query) * shape.channels() + part.head * shape.dim;
     const std::int64_t size = std::int64_t{shape.batch} * shape.queries;
     const bool writes_stats = part.chunk == 0 && lane.part == 0;
-    if (partial && writes_stats) {
-      const std::int64_t rows = size * shape.heads;
-      stats[part.split * rows + row] = softmax.top[r];
-      stats[(shape.splits + part.split) * rows + row] = sum;
-    } else if (lse && writes_stats) {
-      lse[row] = softmax.top[r] + log2f(sum);
-    }
+    if (partial && writes_stats) write_stats(stats, shape, part.split, row, softmax.top[r], sum);
+    if (lse && !partial && writes_stats) lse[row] = softmax.top[r] + log2f(sum);
 #pragma unroll
     for (int c = 0; c < kOwnColumns; ++c) {
       if (column + c >= shape.dim) break;
@@ -149,11 +140,10 @@ __global__ void __launch_bounds__(kThreads, 3)
   VISAGE_SHARED(float, k_tile, [kTileSize]);
   VISAGE_SHARED(float, v_tile, [kTileSize]);
   VISAGE_SHARED(float, weights, [kScoreTileSize]);
-  VISAGE_SHARED(int, cell, [2][kTileRows]);  // row and column of the tile's keys on the grid
+  VISAGE_SHARED(int, cell, [2][kTileKeys]);
   const Part part(shape, blockIdx.x);
   const Lane lane;
   const int first_query = static_cast<int>(blockIdx.y) * kTileRows;
-  const int thread = static_cast<int>(threadIdx.x);
   Softmax softmax;
   for (int tile = part.first_tile; tile < part.last_tile; ++tile) {
     // Read again when the scores are there: four words a thread are too many to keep.
@@ -162,18 +152,14 @@ __global__ void __launch_bounds__(kThreads, 3)
     for (int r = 0; r < kOwnRows; ++r) any |= keys_seen(visible, shape, part.n, first_query + lane.query(r), tile);
     const bool active = __any_sync(cuda::kAllLanes, any != 0);
     float s[kOwnRows][kOwnKeys] = {};
-    for (int chunk = 0; chunk < shape.chunks(); ++chunk) {
+    for (int chunk = 0; chunk < shape.chunks; ++chunk) {
       __syncthreads();  // every warp is done with the tiles before
-      if (shape.chunks() > 1 || tile == part.first_tile)
+      if (shape.chunks > 1 || tile == part.first_tile)
         load_tile(q, q_rows, shape, part.n, part.head, chunk, first_query, shape.queries, q_tile);
       load_tile(k, k_rows, shape, part.n, part.head, chunk, tile * kTileRows, shape.keys, k_tile);
       if (chunk == part.chunk)
         load_tile(v, v_rows, shape, part.n, part.head, chunk, tile * kTileRows, shape.keys, v_tile);
-      if (chunk == 0 && score_y && thread < kTileRows) {
-        const int key = min(tile * kTileRows + thread, shape.keys - 1);
-        cell[0][thread] = key / grid.width;
-        cell[1][thread] = key % grid.width;
-      }
+      if (chunk == 0 && score_y) locate_keys(grid, shape, tile, cell);
       __syncthreads();
       if (active) add_scores(q_tile, k_tile, lane, s);
     }
@@ -231,19 +217,20 @@ void visible_keys_cuda(const MaskedAttentionArgs& args, const View& visible, Str
 void masked_attention_cuda(const MaskedAttentionArgs& args, const AttentionScratch& scratch, StreamHandle stream) {
   using namespace attention_detail;
   visible_keys_cuda(args, scratch.visible, stream);
-  const Shape shape = shape_of(args, scratch.partial);
+  const Shape shape = shape_of(args, scratch.partial, kTileColumns);
   const bool out_bf16 = args.out.dtype == DType::bf16;
-  const dim3 grid(static_cast<unsigned>(shape.batch * shape.heads * shape.chunks() * shape.splits),
-                  cuda::blocks_for(shape.queries, kTileRows));
-  const Grid cells{static_cast<int>(args.score_y ? args.score_y.size[3] : 0),
-                   static_cast<int>(args.score_x ? args.score_x.size[3] : 0)};
-  cuda::launch<forward_kernel>({grid, kThreads, 0, stream}, args.q.data, rows_of(args.q, shape.dim), args.k.data,
-                               rows_of(args.k, shape.dim), args.v.data, rows_of(args.v, shape.dim),
-                               scratch.visible.as<const std::uint64_t>(), args.score_y.as<const float>(),
-                               args.score_x.as<const float>(), cells, args.out.data, out_bf16, args.lse.as<float>(),
-                               scratch.partial.as<float>(), scratch.stats.as<float>(), shape);
+  if (masked_attention_fits_mma(args)) {
+    forward_mma_cuda(args, scratch, stream);
+  } else {
+    const dim3 grid(shape.blocks(), cuda::blocks_for(shape.queries, kAttentionQueries));
+    cuda::launch<forward_kernel>({grid, kThreads, 0, stream}, args.q.data, rows_of(args.q, shape.dim), args.k.data,
+                                 rows_of(args.k, shape.dim), args.v.data, rows_of(args.v, shape.dim),
+                                 scratch.visible.as<const std::uint64_t>(), args.score_y.as<const float>(),
+                                 args.score_x.as<const float>(), grid_of(args), args.out.data, out_bf16,
+                                 args.lse.as<float>(), scratch.partial.as<float>(), scratch.stats.as<float>(), shape);
+  }
   if (!scratch.partial) return;
-  const std::int64_t size = std::int64_t{shape.batch} * shape.queries * shape.channels();
+  const std::int64_t size = args.q.size.numel();
   cuda::launch<combine_kernel>({cuda::blocks_for(size, kCombineThreads), kCombineThreads, 0, stream},
                                scratch.partial.as<const float>(), scratch.stats.as<const float>(), args.out.data,
                                out_bf16, args.lse.as<float>(), shape);

@@ -30,6 +30,10 @@ struct AttentionScratch {
   View stats;    // f32 [2,splits,N,heads,Q]: highest score, sum of weights; in the backward [N,heads,Q], gout . out
 };
 void masked_attention_cuda(const MaskedAttentionArgs& args, const AttentionScratch& scratch, StreamHandle stream);
+/// Whether it multiplies on tensor cores: bf16 keys and values, heads of 32 or 64, aligned rows, no gradient.
+bool masked_attention_fits_mma(const MaskedAttentionArgs& args);
+/// Queries a block of it owns, in f32 and on tensor cores.
+inline constexpr std::int64_t kAttentionQueries = 64, kAttentionMmaQueries = 128;
 
 /// For f32 tensors and no score terms; forward.out and forward.lse are what the forward left.
 struct MaskedAttentionBackwardArgs {

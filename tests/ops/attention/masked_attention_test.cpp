@@ -268,6 +268,28 @@ TEST(MaskedAttention, TheSameOnEveryDevice) {
   }
 }
 
+// Keys and values in bf16: heads of 32 and 64 go to the tensor cores, which round the queries and the weights too.
+TEST(MaskedAttention, TheSameOnEveryDeviceInBf16) {
+  const std::vector<Problem> problems = {
+      {.batch = 1, .queries = 150, .keys = 257, .dtype = DType::bf16, .out = DType::bf16},
+      {.queries = 5, .keys = 330, .dtype = DType::bf16, .visible = 0.1},
+      {.batch = 1, .queries = 20, .keys = 135, .heads = 2, .height = 9, .width = 15, .dtype = DType::bf16},
+      {.batch = 1, .queries = 9, .keys = 66, .heads = 1, .dim = 64, .dtype = DType::bf16, .visible = 0},
+      {.batch = 1, .queries = 18, .keys = 140, .heads = 2, .dim = 64, .dtype = DType::bf16, .out = DType::bf16},
+      {.batch = 1, .queries = 1, .keys = 1, .heads = 1, .dtype = DType::bf16, .visible = 0},
+      {.batch = 1, .queries = 4, .keys = 65, .heads = 2, .dim = 20, .dtype = DType::bf16, .out = DType::bf16},
+  };
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    const bool as_bits = i % 2 == 0;
+    std::vector<Tensor> inputs = on_cpu(problems[i], as_bits);
+    for (const DType q : {DType::bf16, DType::f32}) {
+      if (q == DType::f32) inputs[0] = random_normal(inputs[0].size(), 2);
+      EXPECT_TRUE(test::same_on_devices(attend_with(problems[i], as_bits), inputs, {.output_tolerance = 1e-2}))
+          << "problem " << i << ", q " << name_of(q);
+    }
+  }
+}
+
 TEST(MaskedAttention, TheSameOnEveryDeviceForPartsOfPitchedRows) {
   for (const std::int64_t first : {0, 1}) {  // rows of vectors, and rows that are not aligned
     const auto fn = [=](const std::vector<Tensor>& in) {
