@@ -66,8 +66,9 @@ MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tens
   on_device(
       features.device(), [&] { mask_pool_cpu(args); },
       [&](StreamHandle stream) {
-        // Blocks of the kernels own 64 queries and 64 channels; the words of the pixels are split among more of them.
-        const std::int64_t blocks = batch * ((bits.size(1) + 63) / 64) * ((channels + 63) / 64);
+        const std::int64_t tile = mask_pool_fits_mma(args) ? kMaskPoolMmaQueries : kMaskPoolQueries;
+        const std::int64_t blocks =
+            batch * ((bits.size(1) + tile - 1) / tile) * ((channels + kMaskPoolChannels - 1) / kMaskPoolChannels);
         const Tensor partial = Tensor::empty({cuda::split_count(blocks, words), batch, bits.size(1), channels},
                                              DType::f32, features.device());
         mask_pool_cuda(args, partial.view(), stream);

@@ -14,9 +14,10 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kRowThreads = 256;
-constexpr int kRows = 64;      // pixels of a word, queries of a tile
-constexpr int kChannels = 64;  // of a tile
-constexpr int kOwnRows = 4;    // sums of a thread: 4 queries or pixels by 8 channels
+constexpr int kRows = 64;  // pixels of a word, queries of a tile
+constexpr int kChannels = kMaskPoolChannels;
+static_assert(kRows == kMaskPoolQueries);
+constexpr int kOwnRows = 4;  // sums of a thread: 4 queries or pixels by 8 channels
 constexpr int kOwnVectors = 2, kVector = 4;
 constexpr float kEpsilon = 1e-6f;
 
@@ -215,7 +216,9 @@ void sum(const MaskPoolArgs& args, const View& partial, StreamHandle stream) {
 
 void mask_pool_cuda(const MaskPoolArgs& args, const View& partial, StreamHandle stream) {
   using namespace mask_pool_detail;
-  if (args.features.dtype == DType::bf16)
+  if (mask_pool_fits_mma(args))
+    sum_mma_cuda(args, partial, stream);
+  else if (args.features.dtype == DType::bf16)
     sum<__nv_bfloat16>(args, partial, stream);
   else
     sum<float>(args, partial, stream);

@@ -15,6 +15,14 @@ struct MaskPoolArgs {
 void mask_pool_cpu(const MaskPoolArgs& args);
 /// partial: f32 [splits,N,Q,C] scratch, the sums of each part of the pixels.
 void mask_pool_cuda(const MaskPoolArgs& args, const View& partial, StreamHandle stream);
+/// Whether it multiplies on tensor cores: bf16 features in rows of aligned eights.
+bool mask_pool_fits_mma(const MaskPoolArgs& args);
+/// Queries a block of it owns, in f32 and on tensor cores, and channels in both.
+inline constexpr std::int64_t kMaskPoolQueries = 64, kMaskPoolMmaQueries = 128, kMaskPoolChannels = 64;
+namespace mask_pool_detail {
+/// The first half of mask_pool_cuda.
+void sum_mma_cuda(const MaskPoolArgs& args, const View& partial, StreamHandle stream);
+}  // namespace mask_pool_detail
 
 struct MaskPoolBackwardArgs {
   View gpooled;        // [N,Q,C]
