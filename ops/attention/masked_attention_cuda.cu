@@ -76,7 +76,8 @@ struct Softmax {
     }
   }
 
-  /// Scores become weights relative to the highest score so far; what was summed before is scaled to it.
+  /// Scores become weights relative to the highest score so far; what was summed before is scaled to it. A row that has
+  /// seen no key yet gathers weights of 1, which the first key it sees, here or in another split, scales to 0.
   __device__ __forceinline__ void weigh(float (&s)[kOwnRows][kOwnKeys]) {
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
@@ -89,8 +90,7 @@ struct Softmax {
       sum[r] *= keep;
 #pragma unroll
       for (int j = 0; j < kOwnKeys; ++j) {
-        // A row that has seen no key yet: its weights are 0, not 2^(kLowest - kLowest).
-        s[r][j] = s[r][j] == kLowest ? 0.f : exp2f(s[r][j] - peak);
+        s[r][j] = exp2f(s[r][j] - peak);
         sum[r] += s[r][j];
       }
 #pragma unroll

@@ -97,7 +97,8 @@ struct RowTile {
     }
   }
 
-  /// Scaled scores become weights relative to the highest so far; what was summed before is scaled to it.
+  /// Scaled scores become weights relative to the highest so far; what was summed before is scaled to it. A row that
+  /// has seen no key yet gathers weights of 1, which the first key it sees, here or in another split, scales to 0.
   __device__ __forceinline__ void weigh(float (&s)[kKeyColumns][4]) {
 #pragma unroll
     for (int h = 0; h < kPairs; ++h) {
@@ -108,14 +109,12 @@ struct RowTile {
       peak = fmaxf(peak, __shfl_xor_sync(cuda::kAllLanes, peak, 2));
       const float keep = exp2f(top[h] - peak);
       top[h] = peak;
-      // A row that has seen no key yet: its weights are 0, not 2^(kLowest - kLowest).
-      const float shift = peak == kLowest ? 0.f : peak;
       sum[h] *= keep;
 #pragma unroll
       for (int n = 0; n < kKeyColumns; ++n)
 #pragma unroll
         for (int i = 2 * h; i < 2 * h + 2; ++i) {
-          s[n][i] = exp2f(s[n][i] - shift);
+          s[n][i] = exp2f(s[n][i] - peak);
           sum[h] += s[n][i];
         }
 #pragma unroll

@@ -1,0 +1,50 @@
+#include "bench/support/gpu.h"
+
+#ifdef VISAGE_CUDA
+#include "tensor/cuda/copy.h"
+#include "tensor/cuda/stream.h"
+#endif
+
+namespace visage::bench {
+
+bool register_on_gpu(const std::string& name, const std::function<void(benchmark::State&)>& function,
+                     const std::vector<std::vector<std::int64_t>>& arguments) {
+  if (cuda_device_count() == 0) return false;
+  benchmark::RegisterBenchmark((name + "/cuda").c_str(), function)->ArgsProduct(arguments)->UseManualTime();
+  return true;
+}
+
+#ifdef VISAGE_CUDA
+
+Tensor to_gpu(const Tensor& x) { return cuda::copy_to(x, {DeviceType::cuda, 0}); }
+
+void run_on_gpu(benchmark::State& state, const Work& work, const std::function<void()>& function) {
+  constexpr int kCalls = 10;
+  const StreamHandle stream = cuda::current_stream();
+  cuda::Event start(cuda::Event::Timing::on), stop(cuda::Event::Timing::on);
+  function();  // fills the allocator's cache
+  double seconds = 0;
+  for (auto _ : state) {
+    start.record(stream);
+    for (int i = 0; i < kCalls; ++i) function();
+    stop.record(stream);
+    stop.synchronize();
+    const double call = 1e-3 * static_cast<double>(stop.milliseconds_since(start)) / kCalls;
+    state.SetIterationTime(call);
+    seconds += call;
+  }
+  const double calls = static_cast<double>(state.iterations());
+  if (work.flops > 0) state.counters["TFLOP/s"] = 1e-12 * work.flops * calls / seconds;
+  if (work.bytes > 0) state.counters["GB/s"] = 1e-9 * work.bytes * calls / seconds;
+}
+
+#else
+
+Tensor to_gpu(const Tensor&) { fail<DeviceError>("bench: this build has no CUDA backend"); }
+void run_on_gpu(benchmark::State&, const Work&, const std::function<void()>&) {
+  fail<DeviceError>("bench: this build has no CUDA backend");
+}
+
+#endif
+
+}  // namespace visage::bench
