@@ -5,6 +5,7 @@
 #include "tests/support/allclose.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
+#include "tests/support/same_on_devices.h"
 #include "tests/support/values.h"
 
 #include <cmath>
@@ -51,6 +52,15 @@ TEST(AttentionMask, BitsFollowTheirMeaningAndPadWithZeros) {
       }
     }
   });
+}
+
+TEST(AttentionMask, TheSameOnEveryDevice) {
+  for (const Dims& size : {Dims{5, 7}, Dims{16, 20}, Dims{1, 1}}) {  // single bytes, four at a time
+    const auto fn = [&](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{attention_mask(in[0], size[0], size[1])};
+    };
+    EXPECT_TRUE(test::same_on_devices(fn, {test::random_normal({2, 3, 8, 12}, 1)})) << size;
+  }
 }
 
 TEST(AttentionMask, RefusesOtherShapes) {

@@ -141,6 +141,15 @@ TEST(MaskPool, TheSameOnEveryDevice) {
   }
 }
 
+TEST(MaskPool, GradientsAreTheSameOnEveryDevice) {
+  for (const std::int64_t channels : {72, 5}) {
+    Tensor masks = random_normal({2, 70, 6, 7}, 3);
+    for (std::int64_t i = 0; i < 42; ++i) masks.data<float>()[i] = -1;  // an empty mask
+    const auto fn = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{mask_pool(in[0], in[1]).pooled}; };
+    EXPECT_TRUE(test::same_on_devices(fn, {random_normal({2, 11, 13, channels}, 1), masks}, {.gradients_of = {0}}));
+  }
+}
+
 TEST(MaskPool, RefusesPartsThatDoNotFit) {
   const Tensor features = Tensor::zeros({1, 65, 8}), bits = Tensor::zeros({1, 3, 2}, DType::i64);
   EXPECT_THROW((void)mask_pool_bits(features, Tensor::zeros({1, 3, 1}, DType::i64)), ShapeError);
