@@ -10,6 +10,7 @@
 #include <utility>
 
 #ifdef VISAGE_CUDA
+#include "tensor/cuda/range.h"
 #include "tensor/cuda/stream.h"
 #endif
 
@@ -111,4 +112,17 @@ std::string function_name(const std::source_location& where) {
   return before == std::string::npos ? text : text.substr(before + 1);
 }
 
+namespace detail {
+
+#ifdef VISAGE_CUDA
+bool ranges_shown() noexcept { return cuda::ranges_shown(); }
+void begin_range(const char* name) noexcept { cuda::begin_range(name); }
+void end_range() noexcept { cuda::end_range(); }
+#else
+bool ranges_shown() noexcept { return false; }
+void begin_range(const char*) noexcept {}
+void end_range() noexcept {}
+#endif
+
+}  // namespace detail
 }  // namespace visage

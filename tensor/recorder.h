@@ -64,16 +64,26 @@ class Recorder {
 /// The function a piece of code is in, without its namespaces and parameters: "layer_norm".
 [[nodiscard]] std::string function_name(const std::source_location& where);
 
-/// An op, for the recorder of the thread.
+namespace detail {
+/// The same spans for a GPU profiler (tensor/cuda/range.h). Never shown in a build without CUDA.
+bool ranges_shown() noexcept;
+void begin_range(const char* name) noexcept;
+void end_range() noexcept;
+}  // namespace detail
+
+/// An op, for the recorder of the thread and for a GPU profiler. Its name is made only if one of them is there.
 class OpScope {
  public:
-  explicit OpScope(const char* name) : recorder_(Recorder::current()) {
+  explicit OpScope(const char* name) : recorder_(Recorder::current()), shown_(detail::ranges_shown()) {
     if (recorder_) recorder_->begin(Span::Kind::op, name);
+    if (shown_) detail::begin_range(name);
   }
-  explicit OpScope(const std::source_location& where) : recorder_(Recorder::current()) {
+  explicit OpScope(const std::source_location& where) : recorder_(Recorder::current()), shown_(detail::ranges_shown()) {
     if (recorder_) recorder_->begin(Span::Kind::op, function_name(where));
+    if (shown_) detail::begin_range(function_name(where).c_str());
   }
   ~OpScope() {
+    if (shown_) detail::end_range();
     if (recorder_) recorder_->end();
   }
   OpScope(const OpScope&) = delete;
@@ -81,6 +91,7 @@ class OpScope {
 
  private:
   Recorder* const recorder_;
+  const bool shown_;
 };
 
 }  // namespace visage

@@ -27,12 +27,15 @@ Table& table() {
 StageTimer::StageTimer(const char* name)
     : name_(name),
       recorder_(Recorder::current()),
+      shown_(detail::ranges_shown()),
       wall_(seconds(CLOCK_MONOTONIC)),
       cpu_(seconds(CLOCK_PROCESS_CPUTIME_ID)) {
   if (recorder_) recorder_->begin(Span::Kind::stage, name);
+  if (shown_) detail::begin_range(name);
 }
 
 StageTimer::~StageTimer() {
+  if (shown_) detail::end_range();
   if (recorder_) recorder_->end();
   const double wall = seconds(CLOCK_MONOTONIC) - wall_, cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_;
   const std::lock_guard lock(table().mutex);

@@ -16,8 +16,8 @@ struct StageTime {
 };
 
 /// Adds the time between its construction and its destruction to a stage. Stages are listed in the order of their
-/// first use, and seen by the Recorder of the thread (tensor/recorder.h). Two clock reads each: cheap enough to stay
-/// on.
+/// first use, and seen by the Recorder of the thread and by a GPU profiler (tensor/recorder.h). Two clock reads each:
+/// cheap enough to stay on.
 class StageTimer {
  public:
   explicit StageTimer(const char* name);
@@ -28,6 +28,7 @@ class StageTimer {
  private:
   const char* name_;
   Recorder* const recorder_;
+  const bool shown_;
   double wall_, cpu_;
 };
 

@@ -1,10 +1,13 @@
 // The device layer (tensor/cuda/) against the host harness: allocator, streams, events, copies.
+#include "ops/dispatch.h"
 #include "simt/control.h"
 #include "tensor/cuda/allocator.h"
 #include "tensor/cuda/copy.h"
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/launch.cuh"
+#include "tensor/cuda/range.h"
 #include "tensor/cuda/stream.h"
+#include "tensor/stage_timer.h"
 #include "tests/support/devices.h"
 #include "tests/support/values.h"
 
@@ -123,6 +126,22 @@ TEST(CudaCopy, ARoundTripKeepsEveryBit) {
   }
   EXPECT_EQ(copy_to(Tensor::empty({0, 3}), kCuda).numel(), 0);
   EXPECT_THROW(copy_to(Tensor::alias(Tensor::zeros({2, 2}), {2, 2}, {1, 2}), kCuda), ShapeError);
+}
+
+TEST(CudaRanges, StagesAndOpsAreShownToAProfiler) {
+  const auto work = [] {
+    const StageTimer stage("encoder");
+    ops::on_device(
+        kCuda, [] {}, [](StreamHandle) {});
+    const Range range("rest");
+  };
+  simt::take_ranges();
+  work();
+  EXPECT_EQ(simt::take_ranges(), "");  // no profiler is attached
+  set_ranges_shown(true);
+  work();
+  set_ranges_shown(false);
+  EXPECT_EQ(simt::take_ranges(), "encoder(TestBody()rest())");
 }
 
 }  // namespace

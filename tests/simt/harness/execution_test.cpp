@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 
 namespace visage::cuda {
@@ -239,6 +240,19 @@ TEST(Launch, ARefusedLaunchThrowsWithTheKernelAndItsSize) {
   EXPECT_THROW(launch<copy_kernel>({0, 32, 0, current_stream()}, array.data(), array.data()), CudaError);
   EXPECT_THROW(launch<copy_kernel>({1, 32, 300 * 1024, current_stream()}, array.data(), array.data()), CudaError);
   EXPECT_NO_THROW(launch<copy_kernel>({1, 32, 0, current_stream()}, array.data(), array.data()));
+}
+
+__global__ void one_kernel(float* out) { out[0] = 1; }
+TEST(LaunchDeathTest, SynchronousLaunchesAreDoneWhenTheyReturn) {
+  const auto launch_lazily = [](const char* synchronous) {
+    setenv("VISAGE_SYNC_LAUNCHES", synchronous, 1);
+    simt::set_streams(simt::Streams::lazy);
+    const DeviceArray<float> out(1);
+    launch<one_kernel>({1, 1, 0, current_stream()}, out.data());
+    std::_Exit(out.data()[0] == 1 ? 10 : 20);  // read without waiting
+  };
+  EXPECT_EXIT(launch_lazily("1"), testing::ExitedWithCode(10), "");
+  EXPECT_EXIT(launch_lazily("0"), testing::ExitedWithCode(20), "");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The host side: device memory, copies, launches.
 #include "block.h"
+#include "nvtx3/nvToolsExt.h"
 #include "streams.h"
 
 #include <cstdio>
@@ -28,6 +29,7 @@ struct Runtime {
   std::size_t in_use = 0;
   cudaError_t last_error = cudaSuccess;
   const char* next_name = nullptr;
+  std::string ranges;
 };
 
 /// Never destroyed: tensors of static lifetime are released after it would be.
@@ -116,6 +118,7 @@ cudaError_t remember(cudaError_t error) {
 
 void set_memory_limit(std::size_t bytes) { runtime().memory_limit = bytes; }
 std::size_t memory_in_use() { return runtime().in_use; }
+std::string take_ranges() { return std::exchange(runtime().ranges, ""); }
 
 void enqueue_host_work(void* stream, std::function<void()> work) {
   enqueue(static_cast<Stream*>(stream), std::move(work));
@@ -183,6 +186,15 @@ const char* cudaGetErrorName(cudaError_t error) {
 }
 const char* cudaGetErrorString(cudaError_t) { return "reported by the host harness"; }
 cudaError_t cudaGetLastError() { return std::exchange(runtime().last_error, cudaSuccess); }
+
+int nvtxRangePushA(const char* name) {
+  runtime().ranges.append(name).append("(");
+  return 0;
+}
+int nvtxRangePop() {
+  runtime().ranges.append(")");
+  return 0;
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace simt {
 
@@ -27,5 +28,8 @@ void enqueue_host_work(void* stream, std::function<void()> work);
 
 /// Ends the program unless [data, data + bytes) lies in one allocation of device memory.
 void check_device_range(const char* what, const void* data, std::size_t bytes);
+
+/// The NVTX ranges since the last call, in the form "outer(inner()inner())".
+std::string take_ranges();
 
 }  // namespace simt
