@@ -51,7 +51,9 @@ target_link_libraries(visage_cudnn INTERFACE ${CUDNN_LIBRARY})
 add_library(visage_cuda_settings INTERFACE)
 # Relaxed: kernels may call constexpr functions of plain headers, so that both devices share their arithmetic.
 target_compile_options(visage_cuda_settings INTERFACE
-  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;-Xcompiler=-Wall,-Wextra;--Werror=all-warnings;-Xptxas=--warn-on-spills>)
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;-Xcompiler=-Wall,-Wextra;--Werror=all-warnings;-Xptxas=--warn-on-spills,-v>)
+# What ptxas reports goes to a file beside the object, and from there to a table: scripts/kernel_resources.
+set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CURRENT_LIST_DIR}/compile_kernel ${CMAKE_CUDA_COMPILER_LAUNCHER})
 target_link_libraries(visage_cuda_settings INTERFACE CUDA::cudart_static)
 # cuDNN loads its own libraries when the first convolution needs them.
 set(visage_vendor_libraries CUDA::cublasLt visage_cudnn)
