@@ -1,16 +1,17 @@
 #pragma once
+#include "ops/transfer_kernels.h"
 #include "tensor/tensor.h"
 
 #include <span>
 
 #ifdef VISAGE_CUDA
 #include "tensor/cuda/copy.h"
+#include "tensor/cuda/stream.h"
 #endif
 
 namespace visage::ops {
 
-/// x on `device`: itself, or a copy without gradient history. A copy to the CPU waits for the device, one from the CPU
-/// does not. x is contiguous.
+/// x on `device`: itself, or a copy without gradient history, which waits for the device. x is contiguous.
 inline Tensor moved_to(const Tensor& x, [[maybe_unused]] Device device) {
   if (x.device() == device) return x;
 #ifdef VISAGE_CUDA
@@ -20,12 +21,14 @@ inline Tensor moved_to(const Tensor& x, [[maybe_unused]] Device device) {
 #endif
 }
 
-/// A list of plain values as bytes of GPU memory, without waiting for the GPU.
+/// A list of plain values as bytes of GPU memory, in the order of the current stream and without waiting for it. For
+/// the small tables of launches.
 template <class T>
 Tensor uploaded(std::span<const T> values, [[maybe_unused]] Device device) {
 #ifdef VISAGE_CUDA
-  const Tensor bytes = Tensor::empty({static_cast<std::int64_t>(values.size_bytes())}, DType::u8, device);
-  visage::cuda::upload(bytes.view().data, values.data(), values.size_bytes());
+  const std::size_t packets = (values.size_bytes() + 15) / 16;
+  const Tensor bytes = Tensor::empty({static_cast<std::int64_t>(16 * packets)}, DType::u8, device);
+  upload_cuda(bytes.view().data, values.data(), values.size_bytes(), visage::cuda::current_stream());
   return bytes;
 #else
   fail<DeviceError>("device cuda: this build has no CUDA backend; configure with a CUDA toolkit");

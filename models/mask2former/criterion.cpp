@@ -75,14 +75,9 @@ Tensor MaskCriterion::matching_cost(const Tensor& class_logits, const Tensor& ma
   const Tensor features = ops::point_sample(mask_features, points);                   // [1, P, C]
   const Tensor logits = item(ops::matmul_nt(mask_embedding, features), 0);            // [Q, P]
   const Tensor masks = ops::point_sample_planes(target.masks, points);                // [instances, P]
-  const Tensor classes = ops::class_cost(class_logits, label_tensor(target.labels));  // [Q, instances]
-  const Tensor mask = ops::batch_sigmoid_ce_cost(logits, masks), dice = ops::batch_dice_cost(logits, masks);
-  Tensor cost = Tensor::empty(classes.size());
-  for (std::int64_t i = 0; i < cost.numel(); ++i)
-    cost.data<float>()[i] = static_cast<float>(config_.mask_weight * mask.data<float>()[i] +
-                                               config_.class_weight * classes.data<float>()[i] +
-                                               config_.dice_weight * dice.data<float>()[i]);
-  return cost;
+  return ops::matching_cost(
+      class_logits, label_tensor(target.labels), logits, masks,
+      {.classes = config_.class_weight, .mask = config_.mask_weight, .dice = config_.dice_weight});
 }
 
 void MaskCriterion::match(const HeadOutput& head, const Tensor& mask_features, std::span<const FrameTargets> targets,

@@ -33,7 +33,9 @@ bool assign_one(const assign_detail::Batch& batch, std::int64_t index) {
   const std::int64_t rows = batch.cost.size[1], stride = batch.cost.size[2];
   const std::int64_t columns = batch.columns ? batch.columns.as<std::int64_t>()[index] : stride;
   std::int64_t* const result = batch.column_of_row.as<std::int64_t>() + index * rows;
+  std::int64_t* const inverse = batch.row_of_column.as<std::int64_t>() + index * stride;
   std::fill_n(result, rows, -1);
+  std::fill_n(inverse, stride, -1);
   if (columns < 0 || columns > stride) return false;
   std::vector<T> cost(rows * columns);
   const T* const first = batch.cost.as<T>() + index * rows * stride;
@@ -42,6 +44,8 @@ bool assign_one(const assign_detail::Batch& batch, std::int64_t index) {
     const Assignment best =
         assign(std::span<const T>(cost), rows, columns, batch.maximise ? Objective::maximise : Objective::minimise);
     std::copy(best.column_of_row.begin(), best.column_of_row.end(), result);
+    for (std::int64_t row = 0; row < rows; ++row)
+      if (result[row] >= 0) inverse[result[row]] = row;
     return true;
   } catch (const NonFiniteError&) {
     return false;
@@ -55,10 +59,15 @@ AssignmentBatch assign_batch(const Tensor& cost, const Tensor& columns, Objectiv
   autograd::not_differentiable("assign_batch", {cost});
   const std::int64_t problems = cost.size(0), rows = cost.size(1);
   const AssignmentBatch result{Tensor::empty({problems, rows}, DType::i64, cost.device()),
+                               Tensor::empty({problems, cost.size(2)}, DType::i64, cost.device()),
                                Tensor::empty({problems}, DType::i32, cost.device())};
-  assign_detail::Batch batch{
-      cost.view(), columns ? columns.view() : View{}, result.column_of_row.view(), result.failed.view(),
-      {},          objective == Objective::maximise};
+  assign_detail::Batch batch{.cost = cost.view(),
+                             .columns = columns ? columns.view() : View{},
+                             .column_of_row = result.column_of_row.view(),
+                             .row_of_column = result.row_of_column.view(),
+                             .failed = result.failed.view(),
+                             .scratch = {},
+                             .maximise = objective == Objective::maximise};
   on_device(
       cost.device(),
       [&] {

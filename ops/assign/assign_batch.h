@@ -6,7 +6,8 @@ namespace visage::ops {
 /// Solutions of a batch of problems, on the device of the costs.
 struct AssignmentBatch {
   Tensor column_of_row;  // i64 [B, R]; -1 where a row stays without a column
-  Tensor failed;         // i32 [B]; 1 for a problem that assign() refuses, all of whose rows are -1
+  Tensor row_of_column;  // i64 [B, C], the same from the other side
+  Tensor failed;         // i32 [B]; 1 for a problem that assign() refuses, all of whose rows and columns are -1
 
   /// throws NonFiniteError with the number of the first problem that failed. Waits for the device.
   void check() const;

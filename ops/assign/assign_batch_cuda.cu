@@ -19,14 +19,24 @@ __device__ __forceinline__ int columns_of(const std::int64_t* columns, std::int6
   return count < 0 || count > stride ? -1 : static_cast<int>(count);
 }
 
+/// Where one problem's solution goes.
+struct Result {
+  std::int64_t* column_of_row;
+  std::int64_t* row_of_column;
+  int* failed;
+};
+
 /// Called by `threads` threads that have all passed the barrier behind the solution. Of a transposed problem the rows
 /// are the solver's columns.
-__device__ __forceinline__ void write_result(std::int64_t* column_of_row, int* failed, const Lists& lists, bool solved,
-                                             bool transposed, int rows, int thread, int threads) {
-  for (int row = thread; row < rows; row += threads) {
-    column_of_row[row] = !solved ? -1 : transposed ? lists.row_of_column[row] : lists.column_of_row[row];
-  }
-  if (thread == 0) *failed = solved ? 0 : 1;
+__device__ __forceinline__ void write_result(const Result& to, const Lists& lists, bool solved, int rows, int count,
+                                             int stride, int thread, int threads) {
+  const bool transposed = rows > count;
+  const int* const of_row = transposed ? lists.row_of_column : lists.column_of_row;
+  const int* const of_column = transposed ? lists.column_of_row : lists.row_of_column;
+  for (int row = thread; row < rows; row += threads) to.column_of_row[row] = solved ? of_row[row] : -1;
+  for (int column = thread; column < stride; column += threads)
+    to.row_of_column[column] = solved && column < count ? of_column[column] : -1;
+  if (thread == 0) *to.failed = solved ? 0 : 1;
 }
 
 /// Mapping: a block a problem; all fetch the costs, the short side as rows, then the first warp solves. The leading
@@ -34,8 +44,8 @@ __device__ __forceinline__ void write_result(std::int64_t* column_of_row, int* f
 /// Shared memory: the costs (132 KiB for 128 x 128 f64, 8 KiB for 20 instances of 100 queries), and 2.5 KiB of lists.
 template <class T>
 __global__ void __launch_bounds__(kWarpBlock)
-    assign_warp_kernel(const T* cost, const std::int64_t* columns, std::int64_t* column_of_row, int* failed, int rows,
-                       int stride, bool maximise) {
+    assign_warp_kernel(const T* cost, const std::int64_t* columns, std::int64_t* column_of_row,
+                       std::int64_t* row_of_column, int* failed, int rows, int stride, bool maximise) {
   VISAGE_DYNAMIC_SHARED(T, table);
   VISAGE_SHARED(double, row_dual, [kWarpColumns]);
   VISAGE_SHARED(int, column_list, [kWarpColumns]);
@@ -56,23 +66,25 @@ __global__ void __launch_bounds__(kWarpBlock)
   const Lists lists{row_dual, column_list, row_list, predecessor};
   const Problem<T> problem{table, leading, 1, min(rows, count), max(rows, count), maximise};
   const bool solved = count >= 0 && assign_by_warp(problem, lists);
-  write_result(column_of_row + index * rows, failed + index, lists, solved, transposed, rows, thread, cuda::kWarpSize);
+  const Result result{column_of_row + index * rows, row_of_column + index * stride, failed + index};
+  write_result(result, lists, solved, rows, count, stride, thread, cuda::kWarpSize);
 }
 
 /// Mapping: a block a problem; a thread owns every kBlock-th column. Shared memory: 96 bytes of reductions. The 1 keeps
 /// the compiler from spilling for the sake of occupancy.
 template <class T>
 __global__ void __launch_bounds__(kBlock, 1)
-    assign_block_kernel(const T* cost, const std::int64_t* columns, std::int64_t* column_of_row, int* failed,
-                        unsigned char* scratch, std::int64_t scratch_stride, int rows, int stride, bool maximise) {
+    assign_block_kernel(const T* cost, const std::int64_t* columns, std::int64_t* column_of_row,
+                        std::int64_t* row_of_column, int* failed, unsigned char* scratch, std::int64_t scratch_stride,
+                        int rows, int stride, bool maximise) {
   const std::int64_t index = blockIdx.x;
   const int count = columns_of(columns, index, stride);
   const bool transposed = rows > count;
   const int shorter = min(rows, stride), longer = max(rows, stride);
   ColumnState* const states = reinterpret_cast<ColumnState*>(scratch + index * scratch_stride);
   double* const row_dual = reinterpret_cast<double*>(states + longer);
-  int* const row_of_column = reinterpret_cast<int*>(row_dual + shorter);
-  const Lists lists{row_dual, row_of_column + 2 * std::int64_t{longer}, row_of_column, row_of_column + longer};
+  int* const lists_of_columns = reinterpret_cast<int*>(row_dual + shorter);
+  const Lists lists{row_dual, lists_of_columns + 2 * std::int64_t{longer}, lists_of_columns, lists_of_columns + longer};
   const Problem<T> problem{cost + index * rows * stride,
                            transposed ? 1 : stride,
                            transposed ? stride : 1,
@@ -80,8 +92,8 @@ __global__ void __launch_bounds__(kBlock, 1)
                            max(rows, count),
                            maximise};
   const bool solved = count >= 0 && assign_by_block<kBlock>(problem, lists, states);
-  write_result(column_of_row + index * rows, failed + index, lists, solved, transposed, rows,
-               static_cast<int>(threadIdx.x), kBlock);
+  const Result result{column_of_row + index * rows, row_of_column + index * stride, failed + index};
+  write_result(result, lists, solved, rows, count, stride, static_cast<int>(threadIdx.x), kBlock);
 }
 
 bool fits_a_warp(std::int64_t rows, std::int64_t columns) { return rows <= kWarpColumns && columns <= kWarpColumns; }
@@ -94,12 +106,13 @@ void assign(const Batch& batch, StreamHandle stream) {
     const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(min(rows, columns)) * (max(rows, columns) | 1);
     cuda::launch<assign_warp_kernel<T>>({blocks, kWarpBlock, bytes, stream}, batch.cost.as<const T>(),
                                         batch.columns.as<const std::int64_t>(), batch.column_of_row.as<std::int64_t>(),
-                                        batch.failed.as<int>(), rows, columns, batch.maximise);
+                                        batch.row_of_column.as<std::int64_t>(), batch.failed.as<int>(), rows, columns,
+                                        batch.maximise);
   } else {
-    cuda::launch<assign_block_kernel<T>>({blocks, kBlock, 0, stream}, batch.cost.as<const T>(),
-                                         batch.columns.as<const std::int64_t>(), batch.column_of_row.as<std::int64_t>(),
-                                         batch.failed.as<int>(), batch.scratch.as<unsigned char>(),
-                                         scratch_bytes(rows, columns), rows, columns, batch.maximise);
+    cuda::launch<assign_block_kernel<T>>(
+        {blocks, kBlock, 0, stream}, batch.cost.as<const T>(), batch.columns.as<const std::int64_t>(),
+        batch.column_of_row.as<std::int64_t>(), batch.row_of_column.as<std::int64_t>(), batch.failed.as<int>(),
+        batch.scratch.as<unsigned char>(), scratch_bytes(rows, columns), rows, columns, batch.maximise);
   }
 }
 

@@ -7,6 +7,7 @@ struct Batch {
   View cost;           // [B, R, C] contiguous f32 | f64
   View columns;        // i64 [B] or empty: columns that count
   View column_of_row;  // i64 [B, R]
+  View row_of_column;  // i64 [B, C]
   View failed;         // i32 [B]
   View scratch;        // scratch_bytes(R, C) bytes a problem, 8-byte aligned
   bool maximise;

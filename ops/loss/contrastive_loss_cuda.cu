@@ -1,8 +1,8 @@
 // Contrastive and cosine loss on the GPU. Ten to a hundred anchors a pair of frames: bound by launch latency, three
 // launches forward (four for cosines) and one for each gradient, for all pairs together. Products, softmax and sums are
-// f64, as on the CPU. Gradients are gathered: a block owns a row of the embeddings and adds up the anchors that refer to
-// it in their order, so nothing is added atomically.
-// Compiled for sm_80 and sm_90 and run on the host against the CPU op; not yet run or timed on a GPU.
+// f64, as on the CPU. Gradients are gathered: a block owns a row of the embeddings and adds up the anchors that refer
+// to it in their order, so nothing is added atomically. Compiled for sm_80 and sm_90 and run on the host against the
+// CPU op; not yet run or timed on a GPU.
 #include "ops/loss/loss_kernels.h"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/packet.cuh"
@@ -87,8 +87,8 @@ __global__ void __launch_bounds__(kThreads)
   reference_norm[anchor] = of_reference;
 }
 
-/// What an anchor i adds to the loss, from row i of the products. `first_state`: logsumexp of the rows, written here, or
-/// norms of the keys. Mapping: a warp owns an anchor. Shared memory: none.
+/// What an anchor i adds to the loss, from row i of the products. `first_state`: logsumexp of the rows, written here,
+/// or norms of the keys. Mapping: a warp owns an anchor. Shared memory: none.
 template <bool kCosine>
 __global__ void __launch_bounds__(kThreads)
     anchors_kernel(const double* products, const std::int64_t* first_product, const std::int64_t* first_anchor,
@@ -130,9 +130,9 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) *loss = static_cast<float>(sum / num_anchors);
 }
 
-/// Derivative of the summed loss by product (i, j), and what it adds to the multiple of the own row. Contrastive: s_ij -
-/// [i = j], s the softmax of row i. Cosine, with e = 2 (cos_ij - [i = j]) / n: e / (|k_i| |r_j|) and
-/// -e cos_ij / |own|^2, unless the own norm is at its bound and so constant.
+/// Derivative of the summed loss by product (i, j), and what it adds to the multiple of the own row. Contrastive: s_ij
+/// - [i = j], s the softmax of row i. Cosine, with e = 2 (cos_ij - [i = j]) / n: e / (|k_i| |r_j|) and -e cos_ij /
+/// |own|^2, unless the own norm is at its bound and so constant.
 template <bool kCosine, bool kKey>
 __device__ __forceinline__ double product_slope(double product, double first_state, double reference_norm, bool same,
                                                 double count, double& own) {
@@ -148,9 +148,9 @@ __device__ __forceinline__ double product_slope(double product, double first_sta
   }
 }
 
-/// Mapping: block (r, c) owns 256 channels of row r of the gradient, a thread a channel. For every anchor of the row the
-/// threads first compute the slopes by its products, 256 at a time, then each adds up the other side's rows.
-/// Shared memory: 2 KiB of slopes, 64 bytes of a reduction.
+/// Mapping: block (r, c) owns 256 channels of row r of the gradient, a thread a channel. For every anchor of the row
+/// the threads first compute the slopes by its products, 256 at a time, then each adds up the other side's rows. Shared
+/// memory: 2 KiB of slopes, 64 bytes of a reduction.
 template <bool kCosine, bool kKey>
 __global__ void __launch_bounds__(kThreads)
     gather_kernel(const float* gloss, const float* self, const float* other, const double* products,

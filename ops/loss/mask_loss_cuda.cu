@@ -49,8 +49,8 @@ struct Dice {
   }
 };
 
-/// sums [M, slices, 2]. Mapping: block (m, s) owns slice s of mask m, a thread every kThreads-th packet of it: at most 16
-/// points in f32, the rest in f64. Shared memory: 64 bytes a reduction.
+/// sums [M, slices, 2]. Mapping: block (m, s) owns slice s of mask m, a thread every kThreads-th packet of it: at most
+/// 16 points in f32, the rest in f64. Shared memory: 64 bytes a reduction.
 template <class Loss, int kSize>
 __global__ void __launch_bounds__(kThreads)
     sums_kernel(const float* logits, const float* targets, double* sums, std::int64_t points) {
@@ -87,8 +87,8 @@ __device__ __forceinline__ RowSums add_slices(const double* sums, std::int64_t r
 
 /// One block; a thread adds up every kThreads-th mask. Shared memory: 64 bytes.
 template <class Loss>
-__global__ void __launch_bounds__(kThreads)
-    loss_kernel(const double* sums, float* loss, std::int64_t masks, int slices, std::int64_t points, double num_masks) {
+__global__ void __launch_bounds__(kThreads) loss_kernel(const double* sums, float* loss, std::int64_t masks, int slices,
+                                                        std::int64_t points, double num_masks) {
   double total = 0;
   for (std::int64_t row = points > 0 ? threadIdx.x : masks; row < masks; row += kThreads) {
     const RowSums row_sums = add_slices(sums, row, slices);
@@ -123,7 +123,8 @@ void for_case(MaskLoss kind, const View& logits, const View& targets, const void
   constexpr int kPacket = cuda::kPacketSize<float>;
   const bool packets = logits.size[1] % kPacket == 0 && cuda::is_packet_aligned(logits.data) &&
                        cuda::is_packet_aligned(targets.data) && cuda::is_packet_aligned(gradient);
-  if (kind == MaskLoss::dice) return packets ? fn.template operator()<Dice, kPacket>() : fn.template operator()<Dice, 1>();
+  if (kind == MaskLoss::dice)
+    return packets ? fn.template operator()<Dice, kPacket>() : fn.template operator()<Dice, 1>();
   packets ? fn.template operator()<SigmoidCe, kPacket>() : fn.template operator()<SigmoidCe, 1>();
 }
 
@@ -138,8 +139,8 @@ void mask_loss_cuda(MaskLoss kind, const MaskLossArgs& args, StreamHandle stream
                                              args.logits.as<const float>(), args.targets.as<const float>(),
                                              args.sums.as<double>(), points);
     }
-    cuda::launch<loss_kernel<Loss>>({1, kThreads, 0, stream}, args.sums.as<const double>(), args.loss.as<float>(), masks,
-                                    static_cast<int>(slices), points, args.num_masks);
+    cuda::launch<loss_kernel<Loss>>({1, kThreads, 0, stream}, args.sums.as<const double>(), args.loss.as<float>(),
+                                    masks, static_cast<int>(slices), points, args.num_masks);
   });
 }
 
@@ -148,10 +149,10 @@ void mask_loss_backward_cuda(MaskLoss kind, const MaskLossBackwardArgs& args, St
   if (!args.glogits || masks * points == 0) return;
   const dim3 grid(static_cast<unsigned>(masks), static_cast<unsigned>(mask_loss_slices(points)));
   for_case(kind, args.logits, args.targets, args.glogits.to.data, [&]<class Loss, int kSize>() {
-    cuda::launch<backward_kernel<Loss, kSize>>(
-        {grid, kThreads, 0, stream}, args.gloss.as<const float>(), args.logits.as<const float>(),
-        args.targets.as<const float>(), args.sums.as<const double>(), args.glogits.to.as<float>(), args.glogits.beta,
-        points, args.num_masks);
+    cuda::launch<backward_kernel<Loss, kSize>>({grid, kThreads, 0, stream}, args.gloss.as<const float>(),
+                                               args.logits.as<const float>(), args.targets.as<const float>(),
+                                               args.sums.as<const double>(), args.glogits.to.as<float>(),
+                                               args.glogits.beta, points, args.num_masks);
   });
 }
 

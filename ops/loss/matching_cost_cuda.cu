@@ -101,7 +101,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < kQueries / kWarps; ++i) {
     const float both[2] = {cuda::warp_reduce(softplus_sum[i]), cuda::warp_reduce(probability_sum[i])};
     const std::int64_t query = first_query + i * kWarps + warp;
-    if (lane < 2 && blockIdx.y == 0 && query < queries) sums[layout.query_sum(slice, lane, query)] = lane ? both[1] : both[0];
+    if (lane < 2 && blockIdx.y == 0 && query < queries)
+      sums[layout.query_sum(slice, lane, query)] = lane ? both[1] : both[0];
   }
 #pragma unroll
   for (int i = 0; i < kInstances / kWarps; ++i) {

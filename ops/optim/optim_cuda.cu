@@ -1,6 +1,7 @@
-// Optimizer steps on the GPU: one launch for all tensors of a model, over a list of pieces of them. All kernels are bound
-// by memory bandwidth: 28 bytes an element of AdamW, 4 of the norm, 12 of the moving average, 16 at a time where the
-// piece is aligned. Compiled for sm_80 and sm_90 and run on the host against the CPU op; not yet run or timed on a GPU.
+// Optimizer steps on the GPU: one launch for all tensors of a model, over a list of pieces of them. All kernels are
+// bound by memory bandwidth: 28 bytes an element of AdamW, 4 of the norm, 12 of the moving average, 16 at a time where
+// the piece is aligned. Compiled for sm_80 and sm_90 and run on the host against the CPU op; not yet run or timed on a
+// GPU.
 #include "ops/optim/optim_kernels.h"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/packet.cuh"

@@ -35,12 +35,6 @@ Tensor copy_to(const Tensor& x, Device device) {
   return copy;
 }
 
-void upload(void* to, const void* from, std::size_t bytes) {
-  if (bytes == 0) return;
-  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, static_cast<cudaStream_t>(current_stream().raw)),
-        "cudaMemcpy");
-}
-
 void clear(void* data, std::size_t bytes) {
   check(cudaMemsetAsync(data, 0, bytes, static_cast<cudaStream_t>(current_stream().raw)), "cudaMemset");
 }

@@ -8,10 +8,6 @@ namespace visage::cuda {
 /// devices and for later kernels the current stream gives the order. throws ShapeError unless x is contiguous.
 [[nodiscard]] Tensor copy_to(const Tensor& x, Device device);
 
-/// Copies ordinary host memory to the device in the order of the current stream, without waiting for it: the driver
-/// stages the bytes, so the source may change when the function returns. For small tables of launches.
-void upload(void* to, const void* from, std::size_t bytes);
-
 /// Sets `bytes` bytes of device memory to zero, in the order of the current stream.
 void clear(void* data, std::size_t bytes);
 

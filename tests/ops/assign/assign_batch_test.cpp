@@ -60,12 +60,18 @@ void expect_as_assign(const Tensor& cost, Objective objective = Objective::minim
     const AssignmentBatch got =
         assign_batch(test::on(cost, device), counts ? test::on(counts, device) : Tensor{}, objective);
     const auto pairs = test::values_of(got.column_of_row), failed = test::values_of(got.failed);
+    const auto rows_of = test::values_of(got.row_of_column);
     for (std::int64_t b = 0; b < cost.size(0); ++b) {
       bool refused = false;
       const auto count = columns.empty() ? cost.size(2) : static_cast<std::int64_t>(columns[b]);
       const auto want = expected(cost, b, count, objective, refused);
       const auto* first = pairs.data() + b * cost.size(1);
       EXPECT_EQ(std::vector<double>(first, first + cost.size(1)), want) << "problem " << b;
+      std::vector<double> inverse(cost.size(2), -1.);
+      for (std::size_t row = 0; row < want.size(); ++row)
+        if (want[row] >= 0) inverse[static_cast<std::size_t>(want[row])] = static_cast<double>(row);
+      const auto* inverse_first = rows_of.data() + b * cost.size(2);
+      EXPECT_EQ(std::vector<double>(inverse_first, inverse_first + cost.size(2)), inverse) << "problem " << b;
       EXPECT_EQ(failed[b], refused) << "problem " << b;
     }
   });
