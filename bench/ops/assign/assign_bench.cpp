@@ -1,5 +1,6 @@
 // Assignment of 100 queries: a matrix as the tracker sees it (one clear partner each) and one of uniform noise.
-#include "ops/assign/hungarian.h"
+#include "bench/support/gpu.h"
+#include "ops/assign/assign_batch.h"
 
 #include <benchmark/benchmark.h>
 
@@ -37,5 +38,26 @@ void assign_instances(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(visage::ops::assign(cost, kQueries, 20));
 }
 BENCHMARK(assign_instances)->Unit(benchmark::kMicrosecond);
+
+/// The matchings of a training step on a GPU: 100 queries and 20 instances in 160 frames and heads.
+void batch_gpu(benchmark::State& state) {
+  constexpr int kProblems = 160, kInstances = 20;
+  const std::vector<float> cost = uniform(kProblems * kQueries, kInstances);
+  const visage::Tensor batch =
+      visage::bench::to_gpu(visage::Tensor::from({kProblems, kQueries, kInstances}, cost.data()));
+  visage::bench::run_on_gpu(state, {.flops = 0, .bytes = static_cast<double>(batch.nbytes())},
+                            [&] { benchmark::DoNotOptimize(visage::ops::assign_batch(batch)); });
+}
+
+/// One matrix as large as the tracker's.
+void one_gpu(benchmark::State& state) {
+  const visage::Tensor cost =
+      visage::bench::to_gpu(visage::Tensor::from({1, kQueries, kQueries}, uniform(kQueries, kQueries).data()));
+  visage::bench::run_on_gpu(state, {.flops = 0, .bytes = static_cast<double>(cost.nbytes())},
+                            [&] { benchmark::DoNotOptimize(visage::ops::assign_batch(cost)); });
+}
+
+[[maybe_unused]] const bool kOnGpu = visage::bench::register_on_gpu("assign_batch", batch_gpu, {}) &&
+                                     visage::bench::register_on_gpu("assign_uniform", one_gpu, {});
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "autograd/tape.h"
+#include "bench/support/gpu.h"
 #include "ops/loss/contrastive_loss.h"
 #include "ops/loss/cross_entropy.h"
 #include "ops/loss/mask_loss.h"
@@ -11,7 +12,8 @@
 #include <random>
 
 // One prediction head of a training step of the official model: 2 frames, 100 queries, 41 classes, 4 instances, 12544
-// points a mask; embeddings of 256 channels. Losses run forward and backward.
+// points a mask; embeddings of 256 channels. Losses run forward and backward. On a GPU all but the masks are bound by
+// launches.
 namespace visage::ops {
 namespace {
 
@@ -31,33 +33,48 @@ Tensor bits(const Dims& size) {
   return x;
 }
 
-void train(benchmark::State& state, const Tensor& x, const std::function<Tensor()>& loss) {
+enum class On { cpu, gpu };
+
+Tensor moved(const Tensor& x, On on) { return on == On::gpu ? bench::to_gpu(x) : x; }
+
+/// `bytes` of device memory that one call reads and writes at least.
+void run(benchmark::State& state, On on, double bytes, const std::function<void()>& function) {
+  if (on == On::gpu) return bench::run_on_gpu(state, {.flops = 0, .bytes = bytes}, function);
+  for (auto _ : state) function();
+}
+
+void train(benchmark::State& state, On on, const Tensor& x, double bytes, const std::function<Tensor()>& loss) {
   autograd::set_requires_grad(x);
-  for (auto _ : state) {
+  run(state, on, bytes, [&] {
     autograd::Tape tape;
     tape.backward(loss());
     autograd::zero_grad(x);
-  }
+  });
 }
 
+/// Forward reads logits and targets, backward too, and writes the gradient.
+template <On kOn>
 void sigmoid_ce(benchmark::State& state) {
-  const Tensor x = normal({kFrames * kInstances, kPoints}), t = bits(x.size());
-  train(state, x, [&] { return sigmoid_ce_loss(x, t, kFrames * kInstances); });
+  const Tensor x = moved(normal({kFrames * kInstances, kPoints}), kOn), t = moved(bits(x.size()), kOn);
+  train(state, kOn, x, 5 * static_cast<double>(x.nbytes()),
+        [&] { return sigmoid_ce_loss(x, t, kFrames * kInstances); });
 }
-BENCHMARK(sigmoid_ce)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(sigmoid_ce<On::cpu>)->Name("sigmoid_ce")->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 
+template <On kOn>
 void dice(benchmark::State& state) {
-  const Tensor x = normal({kFrames * kInstances, kPoints}), t = bits(x.size());
-  train(state, x, [&] { return dice_loss(x, t, kFrames * kInstances); });
+  const Tensor x = moved(normal({kFrames * kInstances, kPoints}), kOn), t = moved(bits(x.size()), kOn);
+  train(state, kOn, x, 5 * static_cast<double>(x.nbytes()), [&] { return dice_loss(x, t, kFrames * kInstances); });
 }
-BENCHMARK(dice)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(dice<On::cpu>)->Name("dice")->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 
+template <On kOn>
 void class_ce(benchmark::State& state) {
-  const Tensor x = normal({kFrames * kQueries, kClasses}), weights = bits({kClasses});
-  const Tensor labels = Tensor::zeros({kFrames * kQueries}, DType::i64);
-  train(state, x, [&] { return weighted_cross_entropy(x, labels, weights); });
+  const Tensor x = moved(normal({kFrames * kQueries, kClasses}), kOn), weights = moved(bits({kClasses}), kOn);
+  const Tensor labels = moved(Tensor::zeros({kFrames * kQueries}, DType::i64), kOn);
+  train(state, kOn, x, 3 * static_cast<double>(x.nbytes()), [&] { return weighted_cross_entropy(x, labels, weights); });
 }
-BENCHMARK(class_ce)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(class_ce<On::cpu>)->Name("class_ce")->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 
 std::vector<AnchorPair> adjacent_frames(std::int64_t frames, std::int64_t instances) {
   std::vector<AnchorPair> pairs;
@@ -72,28 +89,43 @@ std::vector<AnchorPair> adjacent_frames(std::int64_t frames, std::int64_t instan
 }
 
 /// The argument is the number of instances that all of 4 frames share.
+template <On kOn>
 void contrastive(benchmark::State& state) {
-  const Tensor x = normal({4, kQueries, kChannels});
+  const Tensor x = moved(normal({4, kQueries, kChannels}), kOn);
   const auto pairs = adjacent_frames(4, state.range(0));
-  train(state, x, [&] { return contrastive_loss(x, x, pairs, 1); });
+  train(state, kOn, x, 3 * static_cast<double>(x.nbytes()), [&] { return contrastive_loss(x, x, pairs, 1); });
 }
-BENCHMARK(contrastive)->Arg(4)->Arg(40)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(contrastive<On::cpu>)
+    ->Name("contrastive")
+    ->Arg(4)
+    ->Arg(40)
+    ->MeasureProcessCPUTime()
+    ->Unit(benchmark::kMicrosecond);
 
+template <On kOn>
 void cosine(benchmark::State& state) {
-  const Tensor x = normal({4, kQueries, kChannels});
+  const Tensor x = moved(normal({4, kQueries, kChannels}), kOn);
   const auto pairs = adjacent_frames(4, state.range(0));
-  train(state, x, [&] { return cosine_loss(x, x, pairs, 1); });
+  train(state, kOn, x, 3 * static_cast<double>(x.nbytes()), [&] { return cosine_loss(x, x, pairs, 1); });
 }
-BENCHMARK(cosine)->Arg(4)->Arg(40)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(cosine<On::cpu>)->Name("cosine")->Arg(4)->Arg(40)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 
+template <On kOn>
 void matching(benchmark::State& state) {
-  const Tensor x = normal({kQueries, kPoints}), t = bits({kInstances, kPoints});
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(batch_sigmoid_ce_cost(x, t));
-    benchmark::DoNotOptimize(batch_dice_cost(x, t));
-  }
+  const Tensor x = moved(normal({kQueries, kPoints}), kOn), t = moved(bits({kInstances, kPoints}), kOn);
+  const Tensor classes = moved(normal({kQueries, kClasses}), kOn);
+  const Tensor labels = moved(Tensor::zeros({kInstances}, DType::i64), kOn);
+  run(state, kOn, static_cast<double>(x.nbytes() + t.nbytes()),
+      [&] { benchmark::DoNotOptimize(matching_cost(classes, labels, x, t)); });
 }
-BENCHMARK(matching)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(matching<On::cpu>)->Name("matching")->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+
+[[maybe_unused]] const bool kOnGpu = bench::register_on_gpu("sigmoid_ce", sigmoid_ce<On::gpu>, {}) &&
+                                     bench::register_on_gpu("dice", dice<On::gpu>, {}) &&
+                                     bench::register_on_gpu("class_ce", class_ce<On::gpu>, {}) &&
+                                     bench::register_on_gpu("contrastive", contrastive<On::gpu>, {{4, 40}}) &&
+                                     bench::register_on_gpu("cosine", cosine<On::gpu>, {{4, 40}}) &&
+                                     bench::register_on_gpu("matching", matching<On::gpu>, {});
 
 // The same costs by their definition: two softplus terms and a sigmoid for every query, instance and point.
 void matching_by_definition(benchmark::State& state) {
