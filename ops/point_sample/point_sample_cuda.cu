@@ -28,9 +28,12 @@ struct Shape {
 };
 
 Shape shape_of(const View& image, const View& points) {
-  return {image.size[1],    image.size[2],
-          points.size[1],   points.stride[0],
-          static_cast<int>(image.size[3]), image.size[0] * points.size[1]};
+  return {image.size[1],
+          image.size[2],
+          points.size[1],
+          points.stride[0],
+          static_cast<int>(image.size[3]),
+          image.size[0] * points.size[1]};
 }
 
 /// Corners of sample i of all images.
@@ -101,8 +104,9 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // The deterministic form sums in 64-bit fixed point, where the order of the atomics does not matter: the largest
-// magnitude in gout decides how many bits stand for the fraction, so that no sum of all points of an image overflows and
-// none is rounded more coarsely than in f32. What is not finite goes the other way, where order does not matter to it.
+// magnitude in gout decides how many bits stand for the fraction, so that no sum of all points of an image overflows
+// and none is rounded more coarsely than in f32. What is not finite goes the other way, where order does not matter to
+// it.
 
 /// largest = bits of the largest finite magnitude. Mapping: a thread takes every gridDim.x * kThreads-th element.
 __global__ void __launch_bounds__(kThreads) largest_kernel(const float* values, std::int64_t count, int* largest) {
@@ -208,8 +212,7 @@ void scatter(const PointSampleBackwardArgs& args, const Shape& shape, StreamHand
   cuda::launch<scatter_fixed_kernel>({blocks, kThreads, 0, stream}, gout, points, largest, point_bits,
                                      args.sums.as<unsigned long long>(), to.as<float>(), shape);
   cuda::launch<add_fixed_kernel>({cuda::blocks_for(to.size.numel(), kThreads), kThreads, 0, stream},
-                                 args.sums.as<const long long>(), largest, point_bits, to.as<float>(),
-                                 to.size.numel());
+                                 args.sums.as<const long long>(), largest, point_bits, to.as<float>(), to.size.numel());
 }
 
 constexpr int kChoiceThreads = 1024;
@@ -265,10 +268,10 @@ __device__ Threshold find_threshold(const float* logits, int count, int wanted) 
   return {prefix, wanted};
 }
 
-/// Mapping: a block owns a mask. It finds the keep-th smallest |logit|, then walks the candidates in order, one a thread,
-/// and counts with ballots how many chosen ones come before: those below the threshold and the first ones equal to it,
-/// the same as on the CPU. Then it copies the random points. Bound by five passes over the logits in the L2 cache.
-/// Shared memory: 1160 bytes.
+/// Mapping: a block owns a mask. It finds the keep-th smallest |logit|, then walks the candidates in order, one a
+/// thread, and counts with ballots how many chosen ones come before: those below the threshold and the first ones equal
+/// to it, the same as on the CPU. Then it copies the random points. Bound by five passes over the logits in the L2
+/// cache. Shared memory: 1160 bytes.
 __global__ void __launch_bounds__(kChoiceThreads)
     uncertain_kernel(const float* logits, const float2* candidates, const float2* random, float2* out, int count,
                      int random_count, int keep) {
@@ -330,11 +333,10 @@ void point_sample_backward_cuda(const PointSampleBackwardArgs& args, StreamHandl
 void uncertain_points_cuda(const UncertainPointsArgs& args, StreamHandle stream) {
   if (args.out.size.numel() == 0) return;
   const std::int64_t random = args.random.size[1], keep = args.out.size[1] - random;
-  cuda::launch<uncertain_kernel>({static_cast<unsigned>(args.out.size[0]), kChoiceThreads, 0, stream},
-                                 args.logits.as<const float>(), args.candidates.as<const float2>(),
-                                 args.random.as<const float2>(), args.out.as<float2>(),
-                                 static_cast<int>(args.candidates.size[1]), static_cast<int>(random),
-                                 static_cast<int>(keep));
+  cuda::launch<uncertain_kernel>(
+      {static_cast<unsigned>(args.out.size[0]), kChoiceThreads, 0, stream}, args.logits.as<const float>(),
+      args.candidates.as<const float2>(), args.random.as<const float2>(), args.out.as<float2>(),
+      static_cast<int>(args.candidates.size[1]), static_cast<int>(random), static_cast<int>(keep));
 }
 
 }  // namespace visage::ops

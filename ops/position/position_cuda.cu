@@ -1,5 +1,5 @@
-// The tables of the sine position code on the GPU. A few ten thousand elements, made once a size. Compiled for sm_80 and
-// sm_90 and run on the host against the CPU code; not yet run or timed on a GPU.
+// The tables of the sine position code on the GPU. A few ten thousand elements, made once a size. Compiled for sm_80
+// and sm_90 and run on the host against the CPU code; not yet run or timed on a GPU.
 #include "ops/position/position_kernels.h"
 #include "tensor/cuda/launch.cuh"
 

@@ -35,8 +35,10 @@ struct Rows {
   unsigned blocks;             // of one row
 
   Rows(const View& v, int size)
-      : height(static_cast<int>(v.size[1])), width(static_cast<int>(v.size[2])),
-        packets(static_cast<int>(v.size[3]) / size), blocks(cuda::blocks_for(std::int64_t{width} * packets, kThreads)) {}
+      : height(static_cast<int>(v.size[1])),
+        width(static_cast<int>(v.size[2])),
+        packets(static_cast<int>(v.size[3]) / size),
+        blocks(cuda::blocks_for(std::int64_t{width} * packets, kThreads)) {}
   unsigned all_blocks(std::int64_t images) const { return static_cast<unsigned>(images * height * blocks); }
 };
 
@@ -55,8 +57,7 @@ struct Place {
 
 /// out = (kAdd ? out : 0) + x resized to the size of out.
 template <bool kAdd, class In, class Out, int kSize>
-__global__ void __launch_bounds__(kThreads)
-    resize_kernel(const In* in, Image from, Out* out, Image to, Rows rows) {
+__global__ void __launch_bounds__(kThreads) resize_kernel(const In* in, Image from, Out* out, Image to, Rows rows) {
   const Place own(rows, kSize);
   if (own.x >= to.width) return;
   const BilinearTap y = bilinear_tap(own.y, from.height, to.height), x = bilinear_tap(own.x, from.width, to.width);
@@ -93,8 +94,8 @@ struct Readers {
   }
 };
 
-/// gx = beta * gx + what every input pixel gets from the outputs that read it, gathered row by row: each element has one
-/// writer and a fixed order of summation.
+/// gx = beta * gx + what every input pixel gets from the outputs that read it, gathered row by row: each element has
+/// one writer and a fixed order of summation.
 template <int kSize>
 __global__ void __launch_bounds__(kThreads, 4)
     resize_backward_kernel(const float* gout, Image out, float* gx, Image in, Rows rows, float beta) {
@@ -129,9 +130,9 @@ void resize(const ResizeArgs& args, StreamHandle stream) {
   if (args.out.size.numel() == 0) return;
   const auto launch = [&]<int kSize>() {
     const Rows rows(args.out, kSize);
-    cuda::launch<resize_kernel<kAdd, In, Out, kSize>>(
-        {rows.all_blocks(args.out.size[0]), kThreads, 0, stream}, args.x.as<const In>(), image_of(args.x),
-        args.out.as<Out>(), image_of(args.out), rows);
+    cuda::launch<resize_kernel<kAdd, In, Out, kSize>>({rows.all_blocks(args.out.size[0]), kThreads, 0, stream},
+                                                      args.x.as<const In>(), image_of(args.x), args.out.as<Out>(),
+                                                      image_of(args.out), rows);
   };
   constexpr int kPacket = kPacketSize<In> < kPacketSize<Out> ? kPacketSize<In> : kPacketSize<Out>;
   const bool packets = in_packets(kPacket, args.x) && in_packets(kPacket, args.out);

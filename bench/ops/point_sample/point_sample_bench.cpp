@@ -1,4 +1,7 @@
+#include "autograd/tape.h"
+#include "bench/support/gpu.h"
 #include "ops/point_sample/point_sample.h"
+#include "tensor/cuda/determinism.h"
 
 #include <benchmark/benchmark.h>
 
@@ -62,6 +65,44 @@ void choice(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(uncertain_points(masks, candidates, random, kPoints));
 }
 BENCHMARK(choice)->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+// On a GPU: number of masks.
+const std::vector<std::vector<std::int64_t>> kCounts = {{4, 64}};
+
+void planes_gpu(benchmark::State& state) {
+  const Tensor masks = bench::to_gpu(uniform({state.range(0), kHeight, kWidth}));
+  const Tensor points = bench::to_gpu(uniform({state.range(0), kPoints, 2}));
+  bench::run_on_gpu(state, {.bytes = static_cast<double>(masks.nbytes()) + 1.5 * static_cast<double>(points.nbytes())},
+                    [&] { (void)point_sample_planes(masks, points); });
+}
+
+/// Forward and the gradient of the masks, summed in the one or the other way.
+void training_gpu(benchmark::State& state, bool deterministic) {
+  const cuda::DeterminismScope scope(deterministic);
+  const Tensor masks = bench::to_gpu(uniform({state.range(0), kHeight, kWidth}));
+  const Tensor points = bench::to_gpu(uniform({state.range(0), kPoints, 2}));
+  const Tensor up = bench::to_gpu(uniform({state.range(0), kPoints}));
+  autograd::set_requires_grad(masks);
+  bench::run_on_gpu(state, {}, [&] {
+    autograd::Tape tape;
+    tape.backward(point_sample_planes(masks, points), up);
+    autograd::zero_grad(masks);
+  });
+}
+void deterministic_gpu(benchmark::State& state) { training_gpu(state, true); }
+void atomic_gpu(benchmark::State& state) { training_gpu(state, false); }
+
+void choice_gpu(benchmark::State& state) {
+  const Tensor masks = bench::to_gpu(uniform({state.range(0), kHeight, kWidth}, -1));
+  const Tensor candidates = bench::to_gpu(uniform({state.range(0), 3 * kPoints, 2}));
+  const Tensor random = bench::to_gpu(uniform({state.range(0), kPoints / 4, 2}));
+  bench::run_on_gpu(state, {}, [&] { (void)uncertain_points(masks, candidates, random, kPoints); });
+}
+
+[[maybe_unused]] const bool kOnGpu = bench::register_on_gpu("planes", planes_gpu, kCounts) &&
+                                     bench::register_on_gpu("training_deterministic", deterministic_gpu, kCounts) &&
+                                     bench::register_on_gpu("training_atomic", atomic_gpu, kCounts) &&
+                                     bench::register_on_gpu("choice", choice_gpu, kCounts);
 
 }  // namespace
 }  // namespace visage::ops

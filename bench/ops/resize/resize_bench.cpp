@@ -1,3 +1,5 @@
+#include "autograd/tape.h"
+#include "bench/support/gpu.h"
 #include "ops/resize/resize.h"
 
 #include <benchmark/benchmark.h>
@@ -28,6 +30,34 @@ void resize_masks(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(resize_bilinear_planes(masks, state.range(0), state.range(0) * 9 / 5));
 }
 BENCHMARK(resize_masks)->Arg(15)->Arg(60)->Arg(480)->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+// On a GPU: batch.
+const std::vector<std::vector<std::int64_t>> kBatches = {{1, 16}};
+
+template <DType kType>
+void upsample_add_gpu(benchmark::State& state) {
+  const Tensor low = bench::to_gpu(Tensor::zeros({state.range(0), 60, 108, 256}, kType));
+  const Tensor y = bench::to_gpu(Tensor::zeros({state.range(0), 120, 216, 256}, kType));
+  bench::run_on_gpu(state, {.bytes = static_cast<double>(low.nbytes() + 2 * y.nbytes())},
+                    [&] { upsample2x_add(low, y); });
+}
+
+/// Doubling with its gradient. Bytes: x, y, gy and gx.
+void training_gpu(benchmark::State& state) {
+  const Tensor x = bench::to_gpu(Tensor::zeros({state.range(0), 60, 108, 256}));
+  const Tensor up = bench::to_gpu(Tensor::zeros({state.range(0), 120, 216, 256}));
+  autograd::set_requires_grad(x);
+  bench::run_on_gpu(state, {.bytes = 2.0 * static_cast<double>(x.nbytes() + up.nbytes())}, [&] {
+    autograd::Tape tape;
+    tape.backward(resize_bilinear(x, 120, 216), up);
+    autograd::zero_grad(x);
+  });
+}
+
+[[maybe_unused]] const bool kOnGpu =
+    bench::register_on_gpu("upsample_add_f32", upsample_add_gpu<DType::f32>, kBatches) &&
+    bench::register_on_gpu("upsample_add_bf16", upsample_add_gpu<DType::bf16>, kBatches) &&
+    bench::register_on_gpu("training_f32", training_gpu, kBatches);
 
 }  // namespace
 }  // namespace visage::ops
