@@ -37,6 +37,11 @@ void check_scores(const AttentionOptions& options, std::int64_t batch, std::int6
                     " keys; L is ", keys);
 }
 
+void check_devices(const Tensor& q, std::initializer_list<Tensor> others) {
+  for (const Tensor& x : others)
+    check<DeviceError>(!x || x.device() == q.device(), "masked_attention: all inputs must be on one device");
+}
+
 View view_of(const Tensor& x) { return x ? x.view() : View{}; }
 
 /// Whether the call is recorded; refuses what the backward cannot do.
@@ -147,6 +152,7 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   check_option("blocked", options.blocked, {batch, queries, keys}, DType::u8);
   check_option("allowed", options.allowed, {batch, queries, (keys + 63) / 64}, DType::i64);
   check_scores(options, batch, queries, keys);
+  check_devices(q, {k, v, options.blocked, options.allowed, options.score_y, options.score_x});
   check<DTypeError>(options.out == DType::f32 || options.out == DType::bf16,
                     "masked_attention: out must be f32 or bf16; got ", options.out);
   const bool recorded = wants_gradient(q, k, v, options);

@@ -22,7 +22,7 @@ struct AttentionOptions {
 /// q [N,Q,C], k and v [N,L,C] -> [N,Q,C]. f32 or bf16 each, computed in f32; the last axis is contiguous, rows may be
 /// pitched. C must be a multiple of heads.
 /// Differentiable in q, k and v where all are f32 and there are no score terms; masks are constants.
-/// throws ShapeError or DTypeError if the parts do not fit together, AutogradError for a gradient it cannot compute.
+/// throws ShapeError, DTypeError or DeviceError if the parts do not fit together, AutogradError for a gradient it cannot compute.
 [[nodiscard]] Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                       const AttentionOptions& options = {});
 

@@ -52,6 +52,24 @@ __device__ __forceinline__ void write_gradient(float* to, float beta, float fact
   }
 }
 
+/// q k^T becomes p, g v^T becomes ds.
+__device__ __forceinline__ void weigh(const Shape& shape, const Part& part, const Lane& lane, int first_query, int tile,
+                                      const std::uint64_t* visible, const float* lse, const float* delta,
+                                      float (&p)[kOwnRows][kOwnKeys], float (&slope)[kOwnRows][kOwnKeys]) {
+#pragma unroll
+  for (int r = 0; r < kOwnRows; ++r) {
+    const int query = first_query + lane.query(r);
+    const std::uint64_t seen = keys_seen(visible, shape, part.n, query, tile);
+    const std::int64_t row = shape.score_row(part.n, part.head, min(query, shape.queries - 1));
+#pragma unroll
+    for (int j = 0; j < kOwnKeys; ++j) {
+      const float weight = exp2f(p[r][j] * (shape.scale * kLog2E) - lse[row]);
+      p[r][j] = seen >> lane.key(j) & 1 ? weight : 0.f;
+      slope[r][j] = p[r][j] * (slope[r][j] - delta[row]);
+    }
+  }
+}
+
 struct Sources {
   Rows q, k, v, g;
 };
@@ -96,18 +114,7 @@ __global__ void __launch_bounds__(kThreads, 3)
         add_scores(q_tile, k_tile, lane, p);
         add_scores(g_tile, v_tile, lane, slope);
       }
-#pragma unroll
-      for (int r = 0; r < kOwnRows; ++r) {
-        const int query = first_query + lane.query(r);
-        const std::uint64_t seen = keys_seen(visible, shape, part.n, query, tile);
-        const std::int64_t row = shape.score_row(part.n, part.head, min(query, shape.queries - 1));
-#pragma unroll
-        for (int j = 0; j < kOwnKeys; ++j) {
-          const float weight = exp2f(p[r][j] * (shape.scale * kLog2E) - lse[row]);
-          p[r][j] = seen >> lane.key(j) & 1 ? weight : 0.f;
-          slope[r][j] = p[r][j] * (slope[r][j] - delta[row]);
-        }
-      }
+      weigh(shape, part, lane, first_query, tile, visible, lse, delta, p, slope);
       if (gv) {
         store_scores(p, lane, scores);
         __syncthreads();

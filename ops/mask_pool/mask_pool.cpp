@@ -50,6 +50,8 @@ MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tens
   check<DTypeError>(bits.dtype() == DType::i64, "mask_pool_bits: bits must be i64; got ", bits.dtype());
   check<ShapeError>(static_cast<bool>(scale) == static_cast<bool>(shift),
                     "mask_pool_bits: scale and shift go together");
+  for (const Tensor* x : {&bits, &scale, &shift})
+    check<DeviceError>(!*x || x->device() == features.device(), "mask_pool_bits: all inputs must be on one device");
   for (const Tensor* x : {&scale, &shift}) {
     if (!*x) continue;
     check<ShapeError>(x->size() == Dims{batch, channels} && x->is_contiguous(),
@@ -66,6 +68,7 @@ MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tens
   on_device(
       features.device(), [&] { mask_pool_cpu(args); },
       [&](StreamHandle stream) {
+        if (result.pooled.numel() == 0) return;
         const std::int64_t tile = mask_pool_fits_mma(args) ? kMaskPoolMmaQueries : kMaskPoolQueries;
         const std::int64_t blocks =
             batch * ((bits.size(1) + tile - 1) / tile) * ((channels + kMaskPoolChannels - 1) / kMaskPoolChannels);

@@ -7,6 +7,7 @@
 #include "ops/shape/views.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/same_on_devices.h"
@@ -288,6 +289,20 @@ TEST(MaskedAttention, TheSameOnEveryDeviceInBf16) {
           << "problem " << i << ", q " << name_of(q);
     }
   }
+}
+
+TEST(MaskedAttention, OnEveryDeviceGradientsAreBitwiseReproducible) {
+  const Inputs in = random_inputs({.batch = 1, .queries = 66, .keys = 300, .visible = 0});
+  test::for_each_device([&](Device device) {
+    const std::vector<Tensor> inputs = {test::on(in.q, device), test::on(contiguous(in.k), device),
+                                        test::on(contiguous(in.v), device)};
+    const auto attend = [](std::span<const Tensor> t) { return masked_attention(t[0], t[1], t[2], {.heads = 2}); };
+    const auto run = [&] {
+      return test::gradients(attend, inputs, {true, true, true}, test::on(random_normal(in.q.size(), 9), device));
+    };
+    const std::vector<Tensor> once = run(), again = run();
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(test::values_of(once[i]), test::values_of(again[i])) << i;
+  });
 }
 
 TEST(MaskedAttention, TheSameOnEveryDeviceForPartsOfPitchedRows) {

@@ -141,6 +141,14 @@ TEST(MaskPool, TheSameOnEveryDevice) {
   }
 }
 
+TEST(MaskPool, NoMaskGivesNoRow) {
+  const auto fn = [](const std::vector<Tensor>& in) {
+    const MaskPooled got = mask_pool_bits(in[0], Tensor::empty({1, 0, 1}, DType::i64, in[0].device()));
+    return std::vector<Tensor>{got.pooled, got.counts};
+  };
+  EXPECT_TRUE(test::same_on_devices(fn, {random_normal({1, 9, 8}, 1)}));
+}
+
 TEST(MaskPool, GradientsAreTheSameOnEveryDevice) {
   for (const std::int64_t channels : {72, 5}) {
     Tensor masks = random_normal({2, 70, 6, 7}, 3);
