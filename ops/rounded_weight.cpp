@@ -19,7 +19,7 @@ struct Rounded {
   const void* data;
   Tensor copy;
   const void* stream;  // on which it was rounded
-  std::unique_ptr<cuda::Event> ready;
+  std::shared_ptr<cuda::Event> ready;
 };
 
 class RoundedWeights {
@@ -39,7 +39,7 @@ class RoundedWeights {
     if (capturing) return contiguous_as(op, weight, dtype);
     if (found != kept.end()) return round(*found, weight, stream);
     kept.push_back({storage, 0, data, Tensor::empty(weight.size(), dtype, weight.device()), nullptr,
-                    std::make_unique<cuda::Event>()});
+                    std::make_shared<cuda::Event>()});
     const Tensor copy = round(kept.back(), weight, stream);
     sweep();
     return copy;
@@ -72,8 +72,9 @@ class RoundedWeights {
   std::map<const Storage*, std::vector<Rounded>> weights_;
 };
 
-/// Never destroyed: the memory of the copies may be gone before static objects are.
-RoundedWeights& rounded_weights() {
+/// Never destroyed: the memory of the copies may be gone before static objects are. Inline like everything that only a
+/// GPU needs, so that a build without the backend leaves it out.
+inline RoundedWeights& rounded_weights() {
   static auto& all = *new RoundedWeights;
   return all;
 }

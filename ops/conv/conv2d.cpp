@@ -16,8 +16,8 @@ std::int64_t output_length(std::int64_t length, std::int64_t kernel, int stride,
 
 /// y = activation(conv(x, weight) + bias [+ y]) on the GPU: in one kernel where cuDNN has it, else the convolution
 /// alone, in the type of x, and then the rest.
-void run_cudnn(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y, const Conv2dOptions& o,
-               StreamHandle stream) {
+inline void run_cudnn(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y,
+                      const Conv2dOptions& o, StreamHandle stream) {
   const Tensor w = rounded_weight("conv2d", weight, x.dtype());
   const Tensor b = bias ? rounded_weight("conv2d", bias, x.dtype()) : Tensor{};
   const float beta = o.accumulate_into ? 1.f : 0.f;
@@ -71,8 +71,8 @@ void accumulate_data(const Tensor& g, const Tensor& weight, const Conv2dOptions&
 }
 
 /// The weight gradient of the GPU: in the type of its factors, and then added to the buffer unless it is the buffer.
-void accumulate_weight_cudnn(const Tensor& x, const Tensor& g, const Conv2dOptions& o, Targets targets,
-                             StreamHandle stream) {
+inline void accumulate_weight_cudnn(const Tensor& x, const Tensor& g, const Conv2dOptions& o, Targets targets,
+                                    StreamHandle stream) {
   const Tensor buffer = targets[1].buffer();
   const bool direct = targets[1].beta() == 0 && buffer.dtype() == g.dtype();
   const Tensor gweight = direct ? buffer : Tensor::empty(buffer.size(), g.dtype(), buffer.device());
