@@ -1,5 +1,10 @@
 #include "bench/support/gpu.h"
 
+#include "tensor/float16.h"
+
+#include <array>
+#include <random>
+
 #ifdef VISAGE_CUDA
 #include "tensor/cuda/copy.h"
 #include "tensor/cuda/stream.h"
@@ -12,6 +17,19 @@ bool register_on_gpu(const std::string& name, const std::function<void(benchmark
   if (cuda_device_count() == 0) return false;
   benchmark::RegisterBenchmark((name + "/cuda").c_str(), function)->ArgsProduct(arguments)->UseManualTime();
   return true;
+}
+
+Tensor random_on_gpu(const Dims& size, DType dtype) {
+  std::array<float, 65521> numbers;  // repeated: drawing hundreds of millions would take longer than the bench
+  std::mt19937 random(1);
+  std::uniform_real_distribution<float> draw(-0.1f, 0.1f);
+  for (float& number : numbers) number = draw(random);
+  const Tensor x = Tensor::empty(size, dtype);
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const float number = numbers[static_cast<std::size_t>(i) % numbers.size()];
+    dtype == DType::bf16 ? store(x.data<BFloat16>()[i], number) : store(x.data<float>()[i], number);
+  }
+  return to_gpu(x);
 }
 
 #ifdef VISAGE_CUDA

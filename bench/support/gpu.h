@@ -15,6 +15,9 @@ bool register_on_gpu(const std::string& name, const std::function<void(benchmark
 /// A copy on the GPU.
 Tensor to_gpu(const Tensor& x);
 
+/// Random numbers of f32 or bf16 on the GPU. Constants would draw less power there, and so run faster, than real data.
+Tensor random_on_gpu(const Dims& size, DType dtype = DType::f32);
+
 /// What one call does. A multiply-add counts as two operations; bytes are those read and written once.
 struct Work {
   double flops = 0, bytes = 0;
