@@ -18,7 +18,8 @@ struct Conv2dOptions {
 /// 2-D convolution (cross-correlation) with zero padding.
 ///   y[n,h,w,o] = act( b[o] + sum_{i,j,c} x[n, s*h+i-p, s*w+j-p, c] * weight[o,i,j,c] [+ residual] )
 /// x [N, H, W, C] f32 | bf16;  weight [O, kH, kW, C] f32;  bias [O] f32 or empty;  returns [N, H', W', O].
-/// bf16 rounds the weights to bf16 and accumulates in f32; Autocast (ops/autocast.h) rounds f32 inputs too.
+/// bf16 rounds the weights to bf16 and accumulates in f32; Autocast (ops/autocast.h) rounds f32 inputs too. On the GPU
+/// bf16 also rounds the bias, the gradients, and, where no fused kernel has them, sums that go to an f32 result.
 /// Differentiable in x, weight and bias; the convolutions of the backward run in the type of the forward's.
 /// throws ShapeError if the channels do not agree or the result would be empty; AutogradError if accumulate_into is
 /// given and a gradient is wanted.

@@ -19,7 +19,6 @@
 namespace visage::cuda::cudnn {
 namespace {
 
-constexpr std::int64_t kMostWorkspace = std::int64_t{1} << 30;
 constexpr std::size_t kMostPlans = 4096;  // a network at one input size needs about 200 with its gradients
 constexpr std::size_t kPlansToTime = 8;   // of those cuDNN proposes, best first
 constexpr int kTimedRuns = 3;
@@ -31,25 +30,6 @@ struct Argument {
   void* data;
 };
 using Arguments = std::vector<Argument>;
-
-struct Plan {
-  Descriptor plan;
-  std::int64_t workspace;
-};
-
-/// The configuration as something executable, or nothing: a proposal may turn out not to work for the graph.
-std::unique_ptr<Plan> make_plan(const Descriptor& configuration, cudnnHandle_t handle) {
-  Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle)
-      .set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
-  if (plan.try_finalize() != CUDNN_STATUS_SUCCESS) return nullptr;
-  std::int64_t workspace = 0, count = 0;
-  check(cudnnBackendGetAttribute(plan.raw(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count,
-                                 &workspace),
-        "workspace of a plan");
-  if (workspace > kMostWorkspace) return nullptr;
-  return std::make_unique<Plan>(std::move(plan), workspace);
-}
 
 /// The handle of one device and the plans made there.
 class Context {
@@ -76,7 +56,7 @@ class Context {
     std::vector<std::unique_ptr<Plan>> candidates;
     const std::size_t wanted = autotune ? kPlansToTime : 1;
     for (const Descriptor& configuration : configurations(graph, problem, nullptr)) {
-      if (auto plan = make_plan(configuration, handle_)) candidates.push_back(std::move(plan));
+      if (auto plan = make_plan(configuration, handle_, nullptr)) candidates.push_back(std::move(plan));
       if (candidates.size() == wanted) break;
     }
     if (candidates.empty()) return nullptr;

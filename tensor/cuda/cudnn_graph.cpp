@@ -9,6 +9,12 @@ namespace {
 
 using Sizes = std::vector<std::int64_t>;
 
+constexpr std::int64_t kMostWorkspace = std::int64_t{1} << 30;
+
+// Attributes of cuDNN 9.8 and later, by number so that earlier headers compile; earlier libraries refuse them.
+constexpr auto kHeuristicsDevice = static_cast<cudnnBackendAttributeName_t>(204);
+constexpr auto kPlanDevice = static_cast<cudnnBackendAttributeName_t>(407);
+
 cudnnDataType_t type_of(DType dtype) {
   switch (dtype) {
     case DType::f32: return CUDNN_DATA_FLOAT;
@@ -248,11 +254,7 @@ std::vector<Descriptor> configurations(const Graph& graph, const Problem& proble
     Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.graph())
         .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
-#if CUDNN_VERSION >= 90800
-    if (properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *properties);
-#else
-    check(properties ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS, "device properties");
-#endif
+    if (properties) heuristics.set(kHeuristicsDevice, *properties);
     if (heuristics.try_finalize() != CUDNN_STATUS_SUCCESS) continue;  // no engine of this kind at all
     std::int64_t most = 0, count = 0;
     check(cudnnBackendGetAttribute(heuristics.raw(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
@@ -269,6 +271,20 @@ std::vector<Descriptor> configurations(const Graph& graph, const Problem& proble
       if (is_exact_enough(proposed[i], problem)) result.push_back(std::move(proposed[i]));
   }
   return result;
+}
+
+std::unique_ptr<Plan> make_plan(const Descriptor& configuration, cudnnHandle_t handle, const Descriptor* properties) {
+  Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
+  if (handle) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle);
+  if (properties) plan.set(kPlanDevice, *properties);
+  if (plan.try_finalize() != CUDNN_STATUS_SUCCESS) return nullptr;
+  std::int64_t workspace = 0, count = 0;
+  check(cudnnBackendGetAttribute(plan.raw(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count,
+                                 &workspace),
+        "workspace of a plan");
+  if (workspace > kMostWorkspace) return nullptr;
+  return std::make_unique<Plan>(Plan{std::move(plan), workspace});
 }
 
 }  // namespace visage::cuda::cudnn

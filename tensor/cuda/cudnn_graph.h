@@ -5,6 +5,7 @@
 
 #include <compare>
 #include <cudnn.h>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,5 +82,14 @@ Graph make_graph(const Problem& problem, cudnnHandle_t handle);
 /// than the problem asks for. The device is that of the graph's handle or, if given, the one that `properties`
 /// describes.
 std::vector<Descriptor> configurations(const Graph& graph, const Problem& problem, const Descriptor* properties);
+
+/// A configuration made executable.
+struct Plan {
+  Descriptor plan;
+  std::int64_t workspace;  // bytes
+};
+
+/// Null if the configuration turns out not to work on the device, given as above, or wants too large a workspace.
+std::unique_ptr<Plan> make_plan(const Descriptor& configuration, cudnnHandle_t handle, const Descriptor* properties);
 
 }  // namespace visage::cuda::cudnn
