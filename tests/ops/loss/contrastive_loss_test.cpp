@@ -116,6 +116,8 @@ TEST(ContrastiveLoss, TheSameOnEveryDevice) {
     EXPECT_TRUE(compare({{0, 0, {}, {}}}, {x(1, 2, 4, 9), x(1, 2, 4, 10)})) << "no anchor";
     EXPECT_TRUE(compare({}, {x(1, 2, 4, 9), x(1, 2, 4, 10)})) << "no pair";
     EXPECT_TRUE(compare(some_pairs(), {Tensor::zeros({2, 5, 8}), x(2, 6, 8, 2)})) << "zero vectors";
+    const Tensor tiny = random_normal({2, 5, 8}, 11, DType::f32, 0, 2e-13);
+    EXPECT_TRUE(compare(some_pairs(), {tiny, x(2, 6, 8, 2)})) << "norms below their bound";
   }
 }
 
