@@ -38,6 +38,18 @@ __device__ __forceinline__ float dot(float4 a, float4 b, float sum) {
   return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
 }
 
+/// values[i] is this lane's part of row first + i * kWarps + warp; the row's sum goes to sums[at(row)].
+template <int kCount, class At>
+__device__ __forceinline__ void write_row_sums(float* sums, const float (&values)[kCount], std::int64_t first,
+                                               std::int64_t rows, At&& at) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float sum = cuda::warp_reduce(values[i]);
+    const std::int64_t row = first + i * kWarps + threadIdx.x / kWarpSize;
+    if (threadIdx.x % kWarpSize == 0 && row < rows) sums[at(row)] = sum;
+  }
+}
+
 /// For every pair x.t and sigmoid(x).t, for every query the sums of softplus(x) and sigmoid(x), for every instance the
 /// sum of t, over the points of one slice. Mapping: block (queries, instances, slice); while loading a warp owns every
 /// eighth row and a lane a point; while multiplying thread i has instance i % 16 and queries i / 16 and i / 16 + 16.
@@ -97,18 +109,15 @@ __global__ void __launch_bounds__(kThreads)
     sums[layout.product(slice, 0, query, instance)] = with_logit[i];
     sums[layout.product(slice, 1, query, instance)] = with_probability[i];
   }
-#pragma unroll
-  for (int i = 0; i < kQueries / kWarps; ++i) {
-    const float both[2] = {cuda::warp_reduce(softplus_sum[i]), cuda::warp_reduce(probability_sum[i])};
-    const std::int64_t query = first_query + i * kWarps + warp;
-    if (lane < 2 && blockIdx.y == 0 && query < queries)
-      sums[layout.query_sum(slice, lane, query)] = lane ? both[1] : both[0];
+  if (blockIdx.y == 0) {
+    write_row_sums(sums, softplus_sum, first_query, queries,
+                   [&](std::int64_t query) { return layout.query_sum(slice, 0, query); });
+    write_row_sums(sums, probability_sum, first_query, queries,
+                   [&](std::int64_t query) { return layout.query_sum(slice, 1, query); });
   }
-#pragma unroll
-  for (int i = 0; i < kInstances / kWarps; ++i) {
-    const float sum = cuda::warp_reduce(target_sum[i]);
-    const std::int64_t instance = first_instance + i * kWarps + warp;
-    if (lane == 0 && blockIdx.x == 0 && instance < instances) sums[layout.target_sum(slice, instance)] = sum;
+  if (blockIdx.x == 0) {
+    write_row_sums(sums, target_sum, first_instance, instances,
+                   [&](std::int64_t instance) { return layout.target_sum(slice, instance); });
   }
 }
 
