@@ -101,8 +101,9 @@ class Description {
   cublasLtMatmulDescOpaque_t raw_;
 };
 
-/// The power of two that divides the address, as far as the library cares.
+/// The power of two that divides the address, as far as the library cares. Nothing is aligned to everything.
 std::uint32_t alignment_of(const View& view) {
+  if (!view) return 256;
   const auto address = reinterpret_cast<std::uintptr_t>(view.data);
   return static_cast<std::uint32_t>(std::min<std::uintptr_t>(address & (~address + 1), 256));
 }
@@ -201,7 +202,7 @@ void run(const Product& args, StreamHandle stream) {
   const Key key{a,
                 b,
                 y,
-                {alignment_of(args.a), alignment_of(args.b), alignment_of(args.y)},
+                {alignment_of(args.a), alignment_of(args.b), std::min(alignment_of(args.y), alignment_of(args.bias))},
                 args.a.dtype,
                 args.y.dtype,
                 static_cast<bool>(args.bias),

@@ -55,8 +55,8 @@ class Context {
     const Graph graph = make_graph(problem, handle_);
     std::vector<std::unique_ptr<Plan>> candidates;
     const std::size_t wanted = autotune ? kPlansToTime : 1;
-    for (const Descriptor& configuration : configurations(graph, problem, nullptr)) {
-      if (auto plan = make_plan(configuration, handle_, nullptr)) candidates.push_back(std::move(plan));
+    for (Descriptor& configuration : configurations(graph, problem, nullptr)) {
+      if (auto plan = make_plan(std::move(configuration), handle_, nullptr)) candidates.push_back(std::move(plan));
       if (candidates.size() == wanted) break;
     }
     if (candidates.empty()) return nullptr;

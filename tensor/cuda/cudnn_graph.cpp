@@ -273,7 +273,7 @@ std::vector<Descriptor> configurations(const Graph& graph, const Problem& proble
   return result;
 }
 
-std::unique_ptr<Plan> make_plan(const Descriptor& configuration, cudnnHandle_t handle, const Descriptor* properties) {
+std::unique_ptr<Plan> make_plan(Descriptor configuration, cudnnHandle_t handle, const Descriptor* properties) {
   Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
   if (handle) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle);
@@ -284,7 +284,7 @@ std::unique_ptr<Plan> make_plan(const Descriptor& configuration, cudnnHandle_t h
                                  &workspace),
         "workspace of a plan");
   if (workspace > kMostWorkspace) return nullptr;
-  return std::make_unique<Plan>(Plan{std::move(plan), workspace});
+  return std::make_unique<Plan>(Plan{std::move(plan), std::move(configuration), workspace});
 }
 
 }  // namespace visage::cuda::cudnn

@@ -85,11 +85,11 @@ std::vector<Descriptor> configurations(const Graph& graph, const Problem& proble
 
 /// A configuration made executable.
 struct Plan {
-  Descriptor plan;
+  Descriptor plan, configuration;
   std::int64_t workspace;  // bytes
 };
 
 /// Null if the configuration turns out not to work on the device, given as above, or wants too large a workspace.
-std::unique_ptr<Plan> make_plan(const Descriptor& configuration, cudnnHandle_t handle, const Descriptor* properties);
+std::unique_ptr<Plan> make_plan(Descriptor configuration, cudnnHandle_t handle, const Descriptor* properties);
 
 }  // namespace visage::cuda::cudnn

@@ -29,8 +29,8 @@ Descriptor device(const std::string& properties) {
 
 /// Whether there is a kernel: the proposals, and one of them as a plan, which cuDNN also makes without the device.
 bool has_kernel(const Problem& problem, const Descriptor& device) {
-  for (const Descriptor& configuration : configurations(make_graph(problem, nullptr), problem, &device))
-    if (make_plan(configuration, nullptr, &device)) return true;
+  for (Descriptor& configuration : configurations(make_graph(problem, nullptr), problem, &device))
+    if (make_plan(std::move(configuration), nullptr, &device)) return true;
   return false;
 }
 

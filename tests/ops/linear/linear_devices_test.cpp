@@ -1,3 +1,4 @@
+#include "ops/autocast.h"
 #include "ops/linear/linear.h"
 #include "ops/shape/views.h"
 #include "tensor/cpu/onednn.h"
@@ -36,6 +37,17 @@ TEST(LinearOnDevices, OfBf16) {
         test::same_on_devices(linear_with({.activation = Activation::relu, .dtype = dtype}), in,
                               {.output_tolerance = 1e-2, .gradient_tolerance = 1e-2, .gradients_of = {0, 1, 2}}));
   }
+}
+
+TEST(LinearOnDevices, UnderAutocast) {
+  if (!cpu::onednn::has_fast_bf16()) GTEST_SKIP() << "no bf16 instructions";
+  const auto fn = [](const Tensors& in) -> Tensors {
+    const ops::Autocast scope(DType::bf16);
+    return {ops::linear(in[0], in[1], in[2])};
+  };
+  EXPECT_TRUE(test::same_on_devices(fn,
+                                    {random_normal({2, 9, 24}, 1), random_normal({7, 24}, 2), random_normal({7}, 3)},
+                                    {.output_tolerance = 1e-2, .gradient_tolerance = 1e-2, .gradients_of = {0, 1, 2}}));
 }
 
 TEST(LinearOnDevices, OfWindows) {
