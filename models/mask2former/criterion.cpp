@@ -72,9 +72,9 @@ MaskCriterion::MaskCriterion(int num_classes, const CriterionConfig& config)
 Tensor MaskCriterion::matching_cost(const Tensor& class_logits, const Tensor& mask_embedding,
                                     const Tensor& mask_features, const FrameTargets& target,
                                     const Tensor& points) const {
-  const Tensor features = ops::point_sample(mask_features, points);                   // [1, P, C]
-  const Tensor logits = item(ops::matmul_nt(mask_embedding, features), 0);            // [Q, P]
-  const Tensor masks = ops::point_sample_planes(target.masks, points);                // [instances, P]
+  const Tensor features = ops::point_sample(mask_features, points);         // [1, P, C]
+  const Tensor logits = item(ops::matmul_nt(mask_embedding, features), 0);  // [Q, P]
+  const Tensor masks = ops::point_sample_planes(target.masks, points);      // [instances, P]
   return ops::matching_cost(
       class_logits, label_tensor(target.labels), logits, masks,
       {.classes = config_.class_weight, .mask = config_.mask_weight, .dice = config_.dice_weight});

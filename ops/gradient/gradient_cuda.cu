@@ -283,22 +283,22 @@ void relu(const Relu& a, StreamHandle stream) {
 
 void accumulate_cuda(const Accumulate& a, StreamHandle stream) {
   if (a.from.size.numel() == 0) return;
-  cuda::for_dtype(a.from.dtype, [&]<class From>(From) {
-    cuda::for_dtype(a.gradient.to.dtype, [&]<class To>(To) { accumulate<From, To>(a, stream); });
+  cuda::for_f32_or_bf16(a.from.dtype, [&]<class From>(From) {
+    cuda::for_f32_or_bf16(a.gradient.to.dtype, [&]<class To>(To) { accumulate<From, To>(a, stream); });
   });
 }
 
 void sum_rows_cuda(const SumRows& a, StreamHandle stream) {
   if (a.gradient.to.size.numel() == 0) return;
-  cuda::for_dtype(a.from.dtype, [&]<class From>(From) {
-    cuda::for_dtype(a.gradient.to.dtype, [&]<class To>(To) { sum_rows<From, To>(a, stream); });
+  cuda::for_f32_or_bf16(a.from.dtype, [&]<class From>(From) {
+    cuda::for_f32_or_bf16(a.gradient.to.dtype, [&]<class To>(To) { sum_rows<From, To>(a, stream); });
   });
 }
 
 void relu_cuda(const Relu& a, StreamHandle stream) {
   if (a.y.size.numel() == 0) return;
-  cuda::for_dtype(a.y.dtype, [&]<class T>(T) {
-    cuda::for_dtype(a.gradient.to.dtype, [&]<class To>(To) { relu<T, To>(a, stream); });
+  cuda::for_f32_or_bf16(a.y.dtype, [&]<class T>(T) {
+    cuda::for_f32_or_bf16(a.gradient.to.dtype, [&]<class To>(To) { relu<T, To>(a, stream); });
   });
 }
 

@@ -8,21 +8,31 @@
 #include <cstring>
 
 namespace visage::ops {
+namespace {
+
+void check_type(const char* op, DType dtype) {
+  check<DTypeError>(dtype == DType::f32 || dtype == DType::bf16, op, ": gradients and copies are f32 or bf16; got ",
+                    dtype);
+}
+
+}  // namespace
 
 View view_or_empty(const Tensor& tensor) { return tensor ? tensor.view() : View{}; }
 
 bool wants(Targets targets, std::size_t i) { return i < targets.size() && targets[i].needed(); }
 
-void accumulate(const char* /*op*/, const Tensor& from, Targets targets, std::size_t i, float factor) {
+void accumulate(const char* op, const Tensor& from, Targets targets, std::size_t i, float factor) {
   if (!wants(targets, i)) return;
+  check_type(op, from.dtype());
   const gradient_detail::Accumulate args{from.view(), gradient_of(targets, i), factor};
   on_device(
       from.device(), [&] { gradient_detail::accumulate_cpu(args); },
       [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
 }
 
-void accumulate_rows(const char* /*op*/, const Tensor& from, Targets targets, std::size_t i) {
+void accumulate_rows(const char* op, const Tensor& from, Targets targets, std::size_t i) {
   if (!wants(targets, i)) return;
+  check_type(op, from.dtype());
   gradient_detail::SumRows args{from.view(), gradient_of(targets, i), {}};
   on_device(
       from.device(), [&] { gradient_detail::sum_rows_cpu(args); },
@@ -36,7 +46,9 @@ void accumulate_rows(const char* /*op*/, const Tensor& from, Targets targets, st
       });
 }
 
-Tensor relu_gradient(const char* /*op*/, const Tensor& gy, const Tensor& y, DType dtype) {
+Tensor relu_gradient(const char* op, const Tensor& gy, const Tensor& y, DType dtype) {
+  check_type(op, y.dtype());
+  check_type(op, dtype);
   const Tensor result = Tensor::empty(y.size(), dtype, y.device());
   const gradient_detail::Relu args{gy.view(), y.view(), {result.view(), 0}};
   on_device(
@@ -45,8 +57,10 @@ Tensor relu_gradient(const char* /*op*/, const Tensor& gy, const Tensor& y, DTyp
   return result;
 }
 
-Tensor contiguous_as(const char* /*op*/, const Tensor& x, DType dtype) {
+Tensor contiguous_as(const char* op, const Tensor& x, DType dtype) {
   if (x.dtype() == dtype && x.is_contiguous()) return x;
+  check_type(op, x.dtype());
+  check_type(op, dtype);
   const Tensor result = Tensor::empty(x.size(), dtype, x.device());
   const gradient_detail::Accumulate args{x.view(), {result.view(), 0}};
   on_device(

@@ -1,5 +1,6 @@
 #pragma once
-// What the backward functions of the ops share.
+// What the backward functions of the ops share. Tensors are f32 or bf16; others are refused with a DTypeError that
+// names `op`.
 #include "ops/gradient/gradient_of.h"
 
 namespace visage::ops {

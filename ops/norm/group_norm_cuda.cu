@@ -346,12 +346,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Calls fn(T{}) with the device type of f32 or bf16.
-template <class Fn>
-void for_type(DType dtype, Fn&& fn) {
-  dtype == DType::bf16 ? fn(__nv_bfloat16{}) : fn(float{});
-}
-
 bool in_packets(int packet, const Pixels& p) {
   return !p.data || (p.channels % packet == 0 && p.image_stride % packet == 0 && p.pitch % packet == 0 &&
                      cuda::is_packet_aligned(p.data));
@@ -430,7 +424,7 @@ void statistics_cuda(const Statistics& a, StreamHandle stream) {
   const int channels = static_cast<int>(x.channels), slices = static_cast<int>(slices_for(x.images, x.rows));
   float *means = a.partial, *deviations = means + x.images * slices * channels;
   float* pivots = deviations + x.images * slices * channels;
-  for_type(x.dtype, [&]<class T>(T) {
+  cuda::for_f32_or_bf16(x.dtype, [&]<class T>(T) {
     const auto launch = [&]<int kSize>() {
       const Tiling tiling(channels, kSize);
       cuda::launch<moments_kernel<T, kSize>>({tiling.over_slices(x.images, slices), tiling.block, 0, stream},
@@ -451,8 +445,8 @@ void affine_cuda(const Affine& a, StreamHandle stream) {
   if (x.images * x.rows * x.channels == 0) return;
   const int channels = static_cast<int>(x.channels);
   const bool aligned = cuda::is_packet_aligned(a.scale) && cuda::is_packet_aligned(a.shift);
-  for_type(x.dtype, [&]<class In>(In) {
-    for_type(a.y.dtype, [&]<class Out>(Out) {
+  cuda::for_f32_or_bf16(x.dtype, [&]<class In>(In) {
+    cuda::for_f32_or_bf16(a.y.dtype, [&]<class Out>(Out) {
       const auto launch = [&]<int kSize>() {
         const Tiling tiling(channels, kSize);
         cuda::launch<affine_kernel<In, Out, kSize>>(
@@ -473,7 +467,7 @@ void backward_cuda(const Backward& a, StreamHandle stream) {
   if (x.channels == 0) return;
   const int slices = static_cast<int>(slices_for(x.images, x.rows));
   if (x.images > 0) {
-    for_type(x.dtype, [&]<class T>(T) {
+    cuda::for_f32_or_bf16(x.dtype, [&]<class T>(T) {
       constexpr int kPacket = kPacketSize<T>;
       const bool packets =
           in_packets(kPacket, x) && in_packets(kPacket, a.gy) && in_packets(kPacket, a.relu_result) && is_aligned(a.gx);
@@ -504,7 +498,7 @@ void affine_backward_cuda(const AffineBackward& a, StreamHandle stream) {
                   stream);
   }
   if ((!a.gx && !a.gresidual) || a.gy.images * a.gy.rows * a.gy.channels == 0) return;
-  for_type(a.gy.dtype, [&]<class T>(T) {
+  cuda::for_f32_or_bf16(a.gy.dtype, [&]<class T>(T) {
     constexpr int kPacket = kPacketSize<T>;
     const bool packets = in_packets(kPacket, a.gy) && in_packets(kPacket, a.relu_result) && is_aligned(a.gx) &&
                          is_aligned(a.gresidual) && cuda::is_packet_aligned(a.scale);

@@ -139,12 +139,6 @@ void resize(const ResizeArgs& args, StreamHandle stream) {
   packets ? launch.template operator()<kPacket>() : launch.template operator()<1>();
 }
 
-/// Calls fn(T{}) with the device type of f32 or bf16.
-template <class Fn>
-void for_type(DType dtype, Fn&& fn) {
-  dtype == DType::bf16 ? fn(__nv_bfloat16{}) : fn(float{});
-}
-
 }  // namespace
 
 void resize_bilinear_cuda(const ResizeArgs& args, StreamHandle stream) { resize<false, float, float>(args, stream); }
@@ -164,14 +158,14 @@ void resize_bilinear_backward_cuda(const ResizeBackwardArgs& args, StreamHandle 
 }
 
 void upsample2x_add_cuda(const ResizeArgs& args, StreamHandle stream) {
-  for_type(args.x.dtype, [&]<class In>(In) {
-    for_type(args.out.dtype, [&]<class Out>(Out) { resize<true, In, Out>(args, stream); });
+  cuda::for_f32_or_bf16(args.x.dtype, [&]<class In>(In) {
+    cuda::for_f32_or_bf16(args.out.dtype, [&]<class Out>(Out) { resize<true, In, Out>(args, stream); });
   });
 }
 
 // With an even ratio the taps of resizing lie at ratio / 2 - 1 and the next pixel, with equal weights.
 void pool_center_cuda(const PoolCenterArgs& args, StreamHandle stream) {
-  for_type(args.x.dtype, [&]<class T>(T) { resize<false, T, T>({args.x, args.out}, stream); });
+  cuda::for_f32_or_bf16(args.x.dtype, [&]<class T>(T) { resize<false, T, T>({args.x, args.out}, stream); });
 }
 
 }  // namespace visage::ops

@@ -4,8 +4,6 @@
 #include "ops/gradient/gradient_kernels.h"
 #include "ops/gradient/targets.h"
 
-#include <cstring>
-
 namespace visage::ops {
 namespace {
 
@@ -14,16 +12,10 @@ void accumulate_window(const Tensor& gy, const autograd::GradTarget& target, int
   const Tensor whole = target.buffer();
   const Tensor window = Tensor::alias(whole, gy.size(), whole.stride(), start * whole.stride()[axis]);
   const gradient_detail::Accumulate args{gy.view(), {window.view(), target.beta()}};
+  if (target.beta() == 0) clear(whole);
   on_device(
-      gy.device(),
-      [&] {
-        if (target.beta() == 0) std::memset(whole.view().data, 0, whole.nbytes());
-        gradient_detail::accumulate_cpu(args);
-      },
-      [&](StreamHandle stream) {
-        if (target.beta() == 0) gradient_detail::clear_cuda(whole.view(), stream);
-        gradient_detail::accumulate_cuda(args, stream);
-      });
+      gy.device(), [&] { gradient_detail::accumulate_cpu(args); },
+      [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
   target.done();
 }
 

@@ -78,4 +78,10 @@ void for_dtype(DType dtype, Fn&& fn) {
   fn(float{});
 }
 
+/// The same for ops that take f32 and bf16 only.
+template <class Fn>
+void for_f32_or_bf16(DType dtype, Fn&& fn) {
+  dtype == DType::bf16 ? fn(__nv_bfloat16{}) : fn(float{});
+}
+
 }  // namespace visage::cuda

@@ -119,6 +119,13 @@ TEST(GradientTargets, CopiesToContiguousLikeTheCpu) {
   EXPECT_TRUE(same_on_devices(fn, {random_normal({3, 17, 12}, 1, DType::bf16)}));
 }
 
+TEST(GradientTargets, RefusesTypesWithoutGradients) {
+  const Tensor bytes = Tensor::zeros({4}, DType::u8), numbers = Tensor::zeros({4});
+  EXPECT_THROW((void)ops::contiguous_as("test", bytes, DType::f32), DTypeError);
+  EXPECT_THROW((void)ops::contiguous_as("test", numbers, DType::f16), DTypeError);
+  EXPECT_THROW((void)ops::relu_gradient("test", bytes, bytes, DType::f32), DTypeError);
+}
+
 TEST(GradientTargets, ALossOnAnyDeviceStartsABackward) {
   test::for_each_device([](Device device) {
     const Tensor x = test::on(random_normal({1}, 1), device);
