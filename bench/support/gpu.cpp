@@ -2,6 +2,7 @@
 
 #include "tensor/float16.h"
 
+#include <algorithm>
 #include <array>
 #include <random>
 
@@ -36,6 +37,27 @@ Tensor random_on_gpu(const Dims& size, DType dtype) {
 
 Tensor to_gpu(const Tensor& x) { return cuda::copy_to(x, {DeviceType::cuda, 0}); }
 
+double gpu_copy_bandwidth() {
+  static const double bandwidth = [] {
+    constexpr std::int64_t kBytes = std::int64_t{1} << 30;
+    const Device gpu{DeviceType::cuda, 0};
+    const Tensor from = Tensor::zeros({kBytes}, DType::u8, gpu);
+    const StreamHandle stream = cuda::current_stream();
+    cuda::Event start(cuda::Event::Timing::on), stop(cuda::Event::Timing::on);
+    (void)cuda::copy_to(from, gpu);  // fills the allocator's cache
+    double best = 0;
+    for (int i = 0; i < 5; ++i) {
+      start.record(stream);
+      (void)cuda::copy_to(from, gpu);
+      stop.record(stream);
+      stop.synchronize();
+      best = std::max(best, 2e3 * static_cast<double>(kBytes) / static_cast<double>(stop.milliseconds_since(start)));
+    }
+    return best;
+  }();
+  return bandwidth;
+}
+
 void run_on_gpu(benchmark::State& state, const Work& work, const std::function<void()>& function) {
   constexpr int kCalls = 10;
   const StreamHandle stream = cuda::current_stream();
@@ -53,11 +75,15 @@ void run_on_gpu(benchmark::State& state, const Work& work, const std::function<v
   }
   const double calls = static_cast<double>(state.iterations());
   if (work.flops > 0) state.counters["TFLOP/s"] = 1e-12 * work.flops * calls / seconds;
-  if (work.bytes > 0) state.counters["GB/s"] = 1e-9 * work.bytes * calls / seconds;
+  if (work.bytes > 0) {
+    state.counters["GB/s"] = 1e-9 * work.bytes * calls / seconds;
+    state.counters["of_copy"] = work.bytes * calls / seconds / gpu_copy_bandwidth();
+  }
 }
 
 #else
 
+double gpu_copy_bandwidth() { fail<DeviceError>("bench: this build has no CUDA backend"); }
 Tensor to_gpu(const Tensor&) { fail<DeviceError>("bench: this build has no CUDA backend"); }
 void run_on_gpu(benchmark::State&, const Work&, const std::function<void()>&) {
   fail<DeviceError>("bench: this build has no CUDA backend");

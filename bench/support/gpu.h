@@ -12,6 +12,10 @@ namespace visage::bench {
 bool register_on_gpu(const std::string& name, const std::function<void(benchmark::State&)>& function,
                      const std::vector<std::vector<std::int64_t>>& arguments);
 
+/// Bytes a second that a copy of 1 GiB reads and writes on the GPU: the ceiling of every kernel that is bound by
+/// memory. Measured once a process, best of five.
+double gpu_copy_bandwidth();
+
 /// A copy on the GPU.
 Tensor to_gpu(const Tensor& x);
 
@@ -24,7 +28,8 @@ struct Work {
 };
 
 /// The benchmark loop of a function that queues work on the GPU. The time is between two events around ten calls, so
-/// that it is the device's where launching is faster than running. Adds the counters TFLOP/s and GB/s.
+/// that it is the device's where launching is faster than running. Adds the counters TFLOP/s, GB/s and
+/// of_copy, the fraction of gpu_copy_bandwidth(), which exceeds one when the data fit into a cache.
 void run_on_gpu(benchmark::State& state, const Work& work, const std::function<void()>& function);
 
 }  // namespace visage::bench

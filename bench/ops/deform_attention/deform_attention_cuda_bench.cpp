@@ -1,5 +1,5 @@
 #include "bench/ops/deform_attention/deform_attention_peer.h"
-#include "bench/support/device.h"
+#include "bench/support/gpu.h"
 #include "ops/deform_attention/levels.h"
 #include "ops/deform_attention/sampling_locations.h"
 #include "ops/elementwise/elementwise.h"
@@ -8,11 +8,13 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <map>
+#include <random>
 
 // One encoder layer of a frame on the GPU: 8 heads of 32 channels, 3 levels of 4 points. Arguments: the height of the
-// frame, whose data at batch 1 stay in the L2 cache, and the batch. GB/s counts what has to cross the memory: inputs
-// and output once; gathered_GB/s the corners that are read, from L1 mostly.
+// frame, whose data at batch 1 stay in the L2 cache, and the batch. GB/s counts what has to cross the memory, inputs
+// and outputs once; FLOP/s the multiply-adds of the corners.
 namespace visage::ops {
 namespace {
 
@@ -36,79 +38,73 @@ struct Problem {
 
   std::int64_t rows() const { return batch * tokens; }
 
-  void report(benchmark::State& state, std::int64_t bytes, std::int64_t bytes_a_value, double seconds) const {
-    bench::report_bandwidth(state, kGpu, bytes, seconds);
+  bench::Work work(std::size_t bytes) const {
     const std::int64_t corners = rows() * kHeads * kLevels * kPoints * 4;
-    state.counters["gathered_GB/s"] = 1e-9 * static_cast<double>(corners * kDim * bytes_a_value) / seconds;
+    return {.flops = 2.0 * static_cast<double>(corners * kDim), .bytes = static_cast<double>(bytes)};
   }
 };
+
+Tensor uniform(const Dims& size, float range) {
+  std::minstd_rand random(static_cast<std::uint32_t>(size.numel()));
+  Tensor x = Tensor::empty(size);
+  const float step = 2 * range / static_cast<float>(std::minstd_rand::max());
+  for (std::int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = static_cast<float>(random()) * step - range;
+  return bench::to_gpu(x);
+}
 
 // Locations around the tokens' own places, a few pixels away, and weights.
 struct Given : Problem {
   Tensor value, locations, weights, gout;
 
   explicit Given(const benchmark::State& state) : Problem(state) {
-    value = bench::uniform({batch, tokens, kHeads, kDim}, 1, kGpu, 1);
-    const Tensor offsets = bench::uniform({batch, tokens, kColumns / 3 * 2}, 4, kGpu, 2);
+    value = uniform({batch, tokens, kHeads, kDim}, 1);
+    const Tensor offsets = uniform({batch, tokens, kColumns / 3 * 2}, 4);
     locations = sampling_locations(offsets, shapes, kHeads, kPoints);
-    weights = bench::uniform({batch, tokens, kHeads, kLevels, kPoints}, 1, kGpu, 3);
-    gout = bench::uniform({batch, tokens, kHeads * kDim}, 1, kGpu, 4);
+    weights = uniform({batch, tokens, kHeads, kLevels, kPoints}, 1);
+    gout = uniform({batch, tokens, kHeads * kDim}, 1);
   }
   DeformAttentionArgs forward(const Tensor& out) const {
     DeformAttentionArgs args{value.view(), locations.view(), weights.view(), out.view(), {}};
     std::copy_n(level, kMaxLevels, args.level);
     return args;
   }
-  std::int64_t bytes() const {
-    return static_cast<std::int64_t>(2 * value.nbytes() + locations.nbytes() + weights.nbytes());
-  }
+  std::size_t bytes() const { return 2 * value.nbytes() + locations.nbytes() + weights.nbytes(); }
 };
 
 template <auto Attend>
 void attend(benchmark::State& state) {
-  if (!bench::available(state, kGpu)) return;
   const Given given(state);
   const Tensor out = Tensor::empty(given.gout.size(), DType::f32, kGpu);
-  const double seconds = bench::run_on(state, kGpu, [&] { Attend(given.forward(out), cuda::current_stream()); });
-  given.report(state, given.bytes(), 4, seconds);
+  bench::run_on_gpu(state, given.work(given.bytes()), [&] { Attend(given.forward(out), cuda::current_stream()); });
 }
 
 void fused(benchmark::State& state, DType dtype) {
-  if (!bench::available(state, kGpu)) return;
   const Problem problem(state);
   DeformSampling input;
-  input.value = cast(bench::uniform({problem.batch, problem.tokens, kHeads * kDim}, 1, kGpu, 1), dtype);
-  input.sampling = bench::uniform({problem.batch, problem.tokens, kColumns}, 4, kGpu, 2);
+  input.value = cast(uniform({problem.batch, problem.tokens, kHeads * kDim}, 1), dtype);
+  input.sampling = uniform({problem.batch, problem.tokens, kColumns}, 4);
   for (const LevelShape& shape : problem.shapes) {
-    input.table_y.push_back(bench::uniform({shape.height, kColumns}, 1, kGpu, 3));
-    input.table_x.push_back(bench::uniform({shape.width, kColumns}, 1, kGpu, 4));
+    input.table_y.push_back(uniform({shape.height, kColumns}, 1));
+    input.table_x.push_back(uniform({shape.width, kColumns}, 1));
   }
   input.out = dtype;
-  const double seconds =
-      bench::run_on(state, kGpu, [&] { benchmark::DoNotOptimize(deform_attention_fused(input, problem.shapes)); });
-  problem.report(state, static_cast<std::int64_t>(2 * input.value.nbytes() + input.sampling.nbytes()),
-                 dtype == DType::f32 ? 4 : 2, seconds);
+  bench::run_on_gpu(state, problem.work(2 * input.value.nbytes() + input.sampling.nbytes()),
+                    [&] { (void)deform_attention_fused(input, problem.shapes); });
 }
 
 enum class Form : std::uint8_t { atomics, deterministic, by_channel };
 
 void backward(benchmark::State& state, Form form) {
-  if (!bench::available(state, kGpu)) return;
   const Given given(state);
   const auto like = [](const Tensor& x) { return Tensor::empty(x.size(), DType::f32, kGpu); };
   const Tensor gvalue = like(given.value), glocations = like(given.locations), gweights = like(given.weights);
-  DeformBackwardArgs args{given.gout.view(),
-                          given.value.view(),
-                          given.locations.view(),
-                          given.weights.view(),
-                          {gvalue.view()},
-                          {glocations.view()},
-                          {gweights.view()},
-                          {},
-                          {},
-                          {}};
+  DeformBackwardArgs args{
+      given.gout.view(), given.value.view(), given.locations.view(), given.weights.view(), {}, {}, {}, {}, {}, {}};
+  args.gvalue = {gvalue.view()};
+  args.glocations = {glocations.view()};
+  args.gweights = {gweights.view()};
   std::copy_n(given.level, kMaxLevels, args.level);
-  const double seconds = bench::run_on(state, kGpu, [&] {
+  bench::run_on_gpu(state, given.work(2 * given.bytes()), [&] {
     if (form == Form::by_channel) {
       cuda::clear(gvalue.data<float>(), gvalue.nbytes());
       return bench::attend_by_channel_backward(args, cuda::current_stream());
@@ -122,21 +118,20 @@ void backward(benchmark::State& state, Form form) {
     }
     deform_attention_backward_cuda(args, cuda::current_stream());
   });
-  const std::int64_t gradients = static_cast<std::int64_t>(given.value.nbytes());
-  given.report(state, 2 * given.bytes() - gradients, 4, seconds);
 }
 
-void sizes(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"height", "batch"})->ArgsProduct({{360, 480, 720}, {1, 16}})->UseManualTime();
-  bench->Unit(benchmark::kMicrosecond);
+bool register_form(const std::string& name, const std::function<void(benchmark::State&)>& function) {
+  return bench::register_on_gpu(name, function, {{360, 480, 720}, {1, 16}});
 }
-BENCHMARK(attend<deform_attention_cuda>)->Name("attend")->Apply(sizes);
-BENCHMARK(attend<bench::attend_by_channel>)->Name("attend_by_channel")->Apply(sizes);
-BENCHMARK_CAPTURE(fused, f32, DType::f32)->Apply(sizes);
-BENCHMARK_CAPTURE(fused, bf16, DType::bf16)->Apply(sizes);
-BENCHMARK_CAPTURE(backward, atomics, Form::atomics)->Apply(sizes);
-BENCHMARK_CAPTURE(backward, deterministic, Form::deterministic)->Apply(sizes);
-BENCHMARK_CAPTURE(backward, by_channel, Form::by_channel)->Apply(sizes);
+
+[[maybe_unused]] const bool kOnGpu =
+    register_form("attend", attend<deform_attention_cuda>) &&
+    register_form("attend_by_channel", attend<bench::attend_by_channel>) &&
+    register_form("fused_f32", [](benchmark::State& s) { fused(s, DType::f32); }) &&
+    register_form("fused_bf16", [](benchmark::State& s) { fused(s, DType::bf16); }) &&
+    register_form("backward_atomics", [](benchmark::State& s) { backward(s, Form::atomics); }) &&
+    register_form("backward_deterministic", [](benchmark::State& s) { backward(s, Form::deterministic); }) &&
+    register_form("backward_by_channel", [](benchmark::State& s) { backward(s, Form::by_channel); });
 
 }  // namespace
 }  // namespace visage::ops
