@@ -90,6 +90,29 @@ __device__ __forceinline__ void put(float* to, float beta, float value) {
   *to = beta == 0 ? value : beta * *to + value;
 }
 
+/// Where the gradients of locations and weights go; null: not wanted.
+struct SampleGradients {
+  float* locations;
+  float locations_beta;
+  float* weights;
+  float weights_beta;
+
+  /// Of sample `at`, from the four dot products.
+  __device__ __forceinline__ void write(std::int64_t at, const LaneSample& sample, const LevelSize& level,
+                                        float4 dot) const {
+    const Cell& cell = sample.cell;
+    if (weights) {
+      put(weights + at, weights_beta,
+          cell.weight(0) * dot.x + cell.weight(1) * dot.y + cell.weight(2) * dot.z + cell.weight(3) * dot.w);
+    }
+    if (!locations) return;
+    const float slope_x = (1 - cell.fy) * (dot.y - dot.x) + cell.fy * (dot.w - dot.z);
+    const float slope_y = (1 - cell.fx) * (dot.z - dot.x) + cell.fx * (dot.w - dot.y);
+    put(locations + 2 * at, locations_beta, sample.weight * static_cast<float>(level.width) * slope_x);
+    put(locations + 2 * at + 1, locations_beta, sample.weight * static_cast<float>(level.height) * slope_y);
+  }
+};
+
 /// The lane's channels of a row. Those beyond the head keep what they have.
 template <bool kModel, int kSize>
 __device__ __forceinline__ void load_channels(const float* row, const LaneChannels<kSize>& channels,
@@ -104,7 +127,7 @@ __device__ __forceinline__ void load_channels(const float* row, const LaneChanne
   }
 }
 
-/// What one sample needs in the pass over the channels.
+/// The pass over the channels.
 template <class Sum>
 struct Scatter {
   const float* value;  // of the image and head
@@ -141,6 +164,25 @@ struct Scatter {
       }
     }
   }
+
+  /// All channels of `count` samples: leaves the dot products with the gradient in `gout_row`.
+  template <int kSize, bool kModel>
+  __device__ __forceinline__ void samples(const float* gout_row, int dim, int lane, int count, const float4* weights,
+                                          const int4* tokens, float4* dots) const {
+    for (int tile = 0; tile * kTileChannels < dim; ++tile) {
+      const LaneChannels<kSize> channels(tile, dim);
+      float gradient[kLaneChannels] = {};
+      load_channels<kModel>(gout_row, channels, gradient);
+#pragma unroll 1
+      for (int s = 0; s < count; ++s) {
+        float dot[4];
+        sample<kSize, kModel>(channels, gradient, weights[s], tokens[s], dot);
+        const float sum = transposed_sum(dot, lane);
+        float& to = reinterpret_cast<float*>(dots + s)[lane];
+        to = tile == 0 ? sum : to + sum;
+      }
+    }
+  }
 };
 
 /// Sum: float, or unsigned long long for fixed point. grid.y counts heads. Three passes a chunk of samples: every lane
@@ -163,6 +205,7 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
   const Query query = find_query(tiles);
   const std::int64_t row = query.index * heads + blockIdx.y;
   const std::int64_t base = (std::int64_t{query.image} * levels.tokens * heads + blockIdx.y) * dim;
+  const SampleGradients gradients{glocations, glocations_beta, gweights, gweights_beta};
   Scatter<Sum> scatter{value + base, gvalue ? gvalue + base : nullptr, std::int64_t{heads} * dim, 0};
   if (largest) {
     scatter.scale = fixed_point_scale(largest, term_bits);
@@ -186,38 +229,14 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
       leave_corners(own[step], level, query.exists, corner_weights[slot + s], corner_tokens[slot + s]);
     }
     __syncwarp();
-    for (int tile = 0; tile * kTileChannels < dim; ++tile) {
-      const LaneChannels<kSize> channels(tile, dim);
-      float gradient[kLaneChannels] = {};
-      load_channels<kModel>(gout + row * dim, channels, gradient);
-#pragma unroll 1
-      for (int s = 0; s < count; ++s) {
-        float dot[4];
-        scatter.template sample<kSize, kModel>(channels, gradient, corner_weights[slot + s], corner_tokens[slot + s],
-                                               dot);
-        float& to = reinterpret_cast<float*>(dots + slot + s)[lane];
-        const float sum = transposed_sum(dot, lane);
-        to = tile == 0 ? sum : to + sum;
-      }
-    }
+    scatter.template samples<kSize, kModel>(gout + row * dim, dim, lane, count, corner_weights + slot,
+                                            corner_tokens + slot, dots + slot);
     __syncwarp();
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int s = lane + step * kGroup;
       if (s >= count || !query.exists) continue;
-      const LevelSize level = levels.level[(first + s) / points];
-      const std::int64_t at = row * samples + first + s;
-      const float4 dot = dots[slot + s];
-      const Cell& cell = own[step].cell;
-      if (gweights) {
-        put(gweights + at, gweights_beta,
-            cell.weight(0) * dot.x + cell.weight(1) * dot.y + cell.weight(2) * dot.z + cell.weight(3) * dot.w);
-      }
-      if (!glocations) continue;
-      const float slope_x = (1 - cell.fy) * (dot.y - dot.x) + cell.fy * (dot.w - dot.z);
-      const float slope_y = (1 - cell.fx) * (dot.z - dot.x) + cell.fx * (dot.w - dot.y);
-      put(glocations + 2 * at, glocations_beta, own[step].weight * static_cast<float>(level.width) * slope_x);
-      put(glocations + 2 * at + 1, glocations_beta, own[step].weight * static_cast<float>(level.height) * slope_y);
+      gradients.write(row * samples + first + s, own[step], levels.level[(first + s) / points], dots[slot + s]);
     }
   }
 }

@@ -158,6 +158,22 @@ struct SamplingRow {
   }
 };
 
+/// The lane's logits of a chunk, -inf beyond the last; returns the largest of the group.
+__device__ __forceinline__ float load_logits(const SamplingRow& row, int column, int lane, int count,
+                                             float (&logit)[kSteps]) {
+  float top = -INFINITY;
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step) {
+    const int s = lane + step * kGroup;
+    logit[step] = s < count ? row.load(column + s) : -INFINITY;
+    top = fmaxf(top, logit[step]);
+  }
+  return group_reduce(top, cuda::Max{});
+}
+
+/// e^x.
+__device__ __forceinline__ float exponential(float x) { return exp2f(x * 1.44269504f); }
+
 /// Softmax, position in pixels and gather in one pass. A lane holds its logits in registers; the maximum and the sum go
 /// through two shuffles each. More samples than a chunk are taken chunk by chunk: what has been summed is scaled down
 /// when a larger logit appears, and the division by the sum of the weights comes last.
@@ -165,7 +181,7 @@ template <class T, int kSize, bool kModel>
 __global__ void __launch_bounds__(kThreads, kResident<kModel>)
     attend_fused_kernel(const T* __restrict__ value, const void* __restrict__ sampling, void* __restrict__ out,
                         const __grid_constant__ FusedShape shape, const __grid_constant__ QueryTiles tiles) {
-  constexpr float kLog2e = 1.44269504f;
+  constexpr int kAtOnce = kUnroll<T, kModel>;
   VISAGE_SHARED(float4, corner_weights, [kGroups * kSamplePitch]);
   VISAGE_SHARED(int4, corner_pixels, [kGroups * kSamplePitch]);
   const int points = kModel ? kModelPoints : shape.points;
@@ -183,17 +199,10 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
   float top = -INFINITY, total = 0;
   for (int first = 0; first < samples; first += kChunk) {
     const int count = kModel ? kChunk : min(samples - first, kChunk);
-    float weight[kSteps];
-    float chunk_top = top;
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      const int s = lane + step * kGroup;
-      weight[step] = s < count ? row.load(logits + first + s) : -INFINITY;
-      chunk_top = fmaxf(chunk_top, weight[step]);
-    }
-    chunk_top = group_reduce(chunk_top, cuda::Max{});
+    float weight[kSteps];  // a logit until its exponential is taken
+    const float chunk_top = fmaxf(top, load_logits(row, logits + first, lane, count, weight));
     if (first > 0) {
-      const float scale = exp2f((top - chunk_top) * kLog2e);
+      const float scale = exponential(top - chunk_top);
       total *= scale;
 #pragma unroll
       for (int i = 0; i < kLaneChannels; ++i) sum[i] *= scale;
@@ -204,7 +213,7 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
     for (int step = 0; step < kSteps; ++step) {
       const int s = lane + step * kGroup;
       if (s >= count) continue;
-      weight[step] = exp2f((weight[step] - top) * kLog2e);
+      weight[step] = exponential(weight[step] - top);
       total += weight[step];
       const int to = (first + s) / points;
       const float2 ratio = shape.ratio[query.level][to];
@@ -214,7 +223,7 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
             shape.levels.level[to], corner_weights[slot + s], corner_pixels[slot + s]);
     }
     __syncwarp();
-#pragma unroll kUnroll < T, kModel>
+#pragma unroll kAtOnce
     for (int s = 0; s < count; ++s) {
       gather<kSize, kModel>(base, shape.value_pitch, channels, corner_weights[slot + s], corner_pixels[slot + s], sum);
     }
