@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 namespace visage::cuda::cudnn {
@@ -23,7 +25,13 @@ constexpr std::size_t kMostPlans = 4096;  // a network at one input size needs a
 constexpr std::size_t kPlansToTime = 8;   // of those cuDNN proposes, best first
 constexpr int kTimedRuns = 3;
 
-std::atomic<bool> autotune{false};
+std::atomic<bool>& autotune() {
+  static std::atomic<bool> on = [] {
+    const char* const text = std::getenv("VISAGE_CUDNN_AUTOTUNE");
+    return text && std::string_view(text) == "1";
+  }();
+  return on;
+}
 
 struct Argument {
   std::int64_t uid;
@@ -54,7 +62,7 @@ class Context {
   std::unique_ptr<Plan> choose(const Problem& problem, const Arguments& arguments, StreamHandle stream) {
     const Graph graph = make_graph(problem, handle_);
     std::vector<std::unique_ptr<Plan>> candidates;
-    const std::size_t wanted = autotune ? kPlansToTime : 1;
+    const std::size_t wanted = autotune() ? kPlansToTime : 1;
     for (Descriptor& configuration : configurations(graph, problem, nullptr)) {
       if (auto plan = make_plan(std::move(configuration), handle_, nullptr)) candidates.push_back(std::move(plan));
       if (candidates.size() == wanted) break;
@@ -181,6 +189,6 @@ bool run(const ConvolutionBackwardWeights& a, StreamHandle stream) {
                      {{Uid::first, a.x.data}, {Uid::second, a.gy.data}, {Uid::result, a.gweight.data}}, stream);
 }
 
-void set_autotune(bool on) { autotune = on; }
+void set_autotune(bool on) { autotune() = on; }
 
 }  // namespace visage::cuda::cudnn

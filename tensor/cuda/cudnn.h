@@ -40,7 +40,8 @@ struct ConvolutionBackwardWeights {
 [[nodiscard]] bool run(const ConvolutionBackwardWeights& args, StreamHandle stream);
 
 /// Whether new plans are chosen by timing several of them on the device and not by cuDNN's rules of thumb. Off by
-/// default, since the choice, and with it the last bits, may then differ from run to run.
+/// default, since the choice, and with it the last bits, may then differ from run to run; VISAGE_CUDNN_AUTOTUNE=1 turns
+/// it on. The first convolution of a problem then waits for the device.
 void set_autotune(bool on);
 
 }  // namespace visage::cuda::cudnn
