@@ -86,7 +86,7 @@ cudaError_t allocate(void** data, std::size_t bytes, Kind kind) {
     return remember(cudaErrorMemoryAllocation);
   }
   if (posix_memalign(data, 256, bytes) != 0) return remember(cudaErrorMemoryAllocation);
-  std::memset(*data, 0xff, bytes);  // undefined content reads as NaN
+  std::memset(*data, undefined_byte(), bytes);
   runtime().allocations[reinterpret_cast<std::uintptr_t>(*data)] = {bytes, kind};
   if (kind == Kind::device) runtime().in_use += bytes;
   return cudaSuccess;
@@ -114,6 +114,20 @@ cudaError_t refuse(const Launch& launch, const char* why) {
 cudaError_t remember(cudaError_t error) {
   if (error != cudaSuccess) runtime().last_error = error;
   return error;
+}
+
+char undefined_byte() {
+  static const char byte = [] {
+    const char* const text = std::getenv("SIMT_FILL");
+    return static_cast<char>(text ? std::strtoul(text, nullptr, 16) : 0xff);
+  }();
+  return byte;
+}
+
+bool is_undefined(float value) {
+  float fresh;
+  std::memset(&fresh, undefined_byte(), sizeof fresh);
+  return std::memcmp(&value, &fresh, sizeof value) == 0;
 }
 
 void set_memory_limit(std::size_t bytes) { runtime().memory_limit = bytes; }

@@ -1,5 +1,5 @@
 // Shared memory of the running block: one arena, in which every variable has a red zone before and behind it. Content
-// is undefined at the start, so it is filled with 0xFF: NaN in every floating-point format.
+// is undefined at the start, so it is filled with undefined_byte().
 #include "block.h"
 
 #include <algorithm>
@@ -41,7 +41,8 @@ Variable variables[kMaxVariables];
 int variable_count = 0;
 /// Not memset, which ThreadSanitizer intercepts even in code that it does not instrument.
 __attribute__((optimize("no-tree-loop-distribute-patterns"))) void fill_undefined(char* data, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; ++i) data[i] = static_cast<char>(0xff);
+  const char fill = undefined_byte();
+  for (std::size_t i = 0; i < bytes; ++i) data[i] = fill;
 }
 
 void* carve(std::size_t bytes, std::size_t align) {

@@ -26,7 +26,8 @@ inline void async_copy(void* to, const void* from, int bytes) {
   if (bytes < 0 || bytes > kAsyncCopyBytes) fail("cp.async: %d bytes of 16", bytes);
   AsyncCopy copy{static_cast<char*>(to), static_cast<const char*>(from), bytes, {}};
   for (int i = 0; i < bytes; ++i) copy.value[i] = copy.from[i];
-  for (int i = 0; i < kAsyncCopyBytes; ++i) copy.to[i] = static_cast<char>(0xff);
+  const char undefined = undefined_byte();
+  for (int i = 0; i < kAsyncCopyBytes; ++i) copy.to[i] = undefined;
   push_async_copy(copy);
 }
 

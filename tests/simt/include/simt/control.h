@@ -23,6 +23,9 @@ void set_memory_limit(std::size_t bytes);
 /// Device bytes allocated and not freed.
 std::size_t memory_in_use();
 
+/// Whether the value is what fresh memory holds, which nobody has written.
+bool is_undefined(float value);
+
 /// Runs `work` on the host in the order of a cudaStream_t.
 void enqueue_host_work(void* stream, std::function<void()> work);
 

@@ -95,6 +95,9 @@ class AtomicOrder {
 extern std::uint64_t block_serial;  // another value for every block that runs
 void* allocate_shared(const void* key, std::size_t bytes, std::size_t align);
 void* dynamic_shared();
+/// What fresh memory is filled with: 0xFF, which is NaN in every floating-point format, or SIMT_FILL, a hexadecimal
+/// byte in the environment. A kernel whose results depend on it reads what nobody has written.
+char undefined_byte();
 /// Fails unless 16 bytes at the address are aligned and inside the running block's shared memory.
 void check_shared_access(const char* what, const void* address);
 
