@@ -61,6 +61,7 @@ __device__ __forceinline__ std::uint64_t keys_seen(const std::uint64_t* visible,
 /// Size of the grid that the keys lie on, where there are score terms for its rows and columns.
 struct Grid {
   int height, width;
+  bool pairs;  // an even key and the next lie in one row, and their terms for the column on 8 aligned bytes
 };
 
 /// Row and column of each key of a tile, found by the block's first 64 threads.
@@ -68,7 +69,8 @@ using Cells = int[2][kTileKeys];
 __device__ __forceinline__ void locate_keys(const Grid& grid, const Shape& shape, int tile, Cells& cells) {
   const int thread = static_cast<int>(threadIdx.x);
   if (thread >= kTileKeys) return;
-  const int key = min(tile * kTileKeys + thread, shape.keys - 1);
+  const int number = tile * kTileKeys + thread;
+  const int key = number < shape.keys ? number : number % 2 % shape.keys;  // one that exists; pairs stay pairs
   cells[0][thread] = key / grid.width;
   cells[1][thread] = key % grid.width;
 }
@@ -82,8 +84,9 @@ __device__ __forceinline__ void write_stats(float* stats, const Shape& shape, in
 }
 
 inline Grid grid_of(const MaskedAttentionArgs& args) {
-  if (!args.score_y) return {0, 0};
-  return {static_cast<int>(args.score_y.size[3]), static_cast<int>(args.score_x.size[3])};
+  if (!args.score_y) return {0, 0, false};
+  const auto height = static_cast<int>(args.score_y.size[3]), width = static_cast<int>(args.score_x.size[3]);
+  return {height, width, width % 2 == 0 && reinterpret_cast<std::uintptr_t>(args.score_x.data) % 8 == 0};
 }
 
 inline Rows rows_of(const View& x, std::int64_t dim) {

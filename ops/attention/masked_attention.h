@@ -20,7 +20,8 @@ struct AttentionOptions {
 /// Multi-head attention softmax(scale * q k^T + mask) v (Vaswani et al.; masked as in Cheng et al., Mask2Former,
 /// equation 2), without the projections. A row that blocks every key is opened completely.
 /// q [N,Q,C], k and v [N,L,C] -> [N,Q,C]. f32 or bf16 each, computed in f32; the last axis is contiguous, rows may be
-/// pitched. C must be a multiple of heads.
+/// pitched. C must be a multiple of heads. On a GPU bf16 keys and values (heads of 32 or 64, rows aligned to 16 bytes)
+/// are multiplied on tensor cores, which round q and the weights to bf16; scores, softmax and sums stay f32.
 /// Differentiable in q, k and v where all are f32 and there are no score terms; masks are constants.
 /// throws ShapeError, DTypeError or DeviceError if the parts do not fit together, AutogradError for a gradient it cannot compute.
 [[nodiscard]] Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v,

@@ -143,16 +143,42 @@ struct RowTile {
   }
 };
 
-/// What eight columns of a lane's scores start from: the terms of the grid. `query` is the lane's first.
-__device__ __forceinline__ void add_terms(const Shape& shape, const Part& part, int query, const float* score_y,
-                                          const float* score_x, const Grid& grid, const Cells& cells, int column,
-                                          float (&s)[4]) {
+/// What a lane's scores of a tile start from: the terms of the grid, for two neighbouring keys of two queries at a
+/// time. Eight queries read from eight lines of memory, so loads are what this costs: if kPaired (Grid::pairs), the two
+/// keys lie in one row of the grid, their terms for the column are one load, and the term for the row is kept until it
+/// changes.
+template <bool kPaired>
+struct Terms {
+  std::int64_t at[kPairs];  // of the queries in the tensors of terms
+  float of_row[kPairs] = {};
+  int row = -1;
+
+  __device__ Terms(const Shape& shape, const Part& part, int query) {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const std::int64_t row = shape.score_row(part.n, part.head, min(query + i / 2 * 8, shape.queries - 1));
-    s[i] = score_y[row * grid.height + cells[0][column + i % 2]] + score_x[row * grid.width + cells[1][column + i % 2]];
+    for (int h = 0; h < kPairs; ++h) at[h] = shape.score_row(part.n, part.head, min(query + h * 8, shape.queries - 1));
   }
-}
+
+  __device__ __forceinline__ void start(const float* score_y, const float* score_x, const Grid& grid,
+                                        const Cells& cells, int key, float (&s)[4]) {
+    const int y = cells[0][key];
+#pragma unroll
+    for (int h = 0; h < kPairs; ++h) {
+      const float* const columns = score_x + at[h] * grid.width;
+      if constexpr (kPaired) {
+        if (y != row) of_row[h] = score_y[at[h] * grid.height + y];
+        float of_column[2];
+        cuda::load_packet(columns + cells[1][key], of_column);
+        s[2 * h] = of_row[h] + of_column[0];
+        s[2 * h + 1] = of_row[h] + of_column[1];
+      } else {
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          s[2 * h + i] = score_y[at[h] * grid.height + cells[0][key + i]] + columns[cells[1][key + i]];
+      }
+    }
+    row = y;
+  }
+};
 
 /// s becomes the scaled base-2 score, kLowest where the query does not see the key.
 template <class Seen>
@@ -204,7 +230,7 @@ __device__ __forceinline__ void write_rows(const RowTile<kDim>& rows, const Shap
 
 /// Mapping: block (part, 128 queries) takes the key tiles of its split, the next one on its way (cp.async) while one is
 /// used; a warp owns 16 queries and skips the tiles that none of them sees. Shared memory for heads of 32: 22 KiB.
-template <int kDim>
+template <int kDim, bool kPaired>
 __global__ void __launch_bounds__(kMmaThreads, kDim == 32 ? 2 : 1)
     forward_mma_kernel(const void* q, Rows q_rows, const Half* k, Rows k_rows, const Half* v, Rows v_rows,
                        const std::uint64_t* visible, const float* score_y, const float* score_x, Grid grid, void* out,
@@ -236,10 +262,11 @@ __global__ void __launch_bounds__(kMmaThreads, kDim == 32 ? 2 : 1)
     const auto seen = [&](int h) { return keys_seen(visible, shape, part.n, first + 8 * h, tile); };
     if (__any_sync(cuda::kAllLanes, (seen(0) | seen(1)) != 0)) {
       float s[kKeyColumns][4];
+      Terms<kPaired> terms(shape, part, first);
       const auto start = [&](int n, float(&column)[4]) {
-        for (float& value : column) value = 0;
         const int key = n * cuda::kMmaColumns + lane % 4 * 2;
-        if (score_y) add_terms(shape, part, first, score_y, score_x, grid, cells[stage], key, column);
+        if (score_y) return terms.start(score_y, score_x, grid, cells[stage], key, column);
+        for (float& value : column) value = 0;
       };
       rows.score(keys[stage], lane, start, s);
       mask_scores(seen, shape.scale * kLog2E, lane, s);
@@ -251,11 +278,11 @@ __global__ void __launch_bounds__(kMmaThreads, kDim == 32 ? 2 : 1)
   write_rows(rows, shape, part, first, lane, out, out_bf16, partial, stats);
 }
 
-template <int kDim>
+template <int kDim, bool kPaired>
 void launch_forward(const MaskedAttentionArgs& args, const AttentionScratch& scratch, StreamHandle stream) {
   const Shape shape = shape_of(args, scratch.partial, kDim);
   const dim3 grid(shape.blocks(), cuda::blocks_for(shape.queries, kAttentionMmaQueries));
-  cuda::launch<forward_mma_kernel<kDim>>(
+  cuda::launch<forward_mma_kernel<kDim, kPaired>>(
       {grid, kMmaThreads, 0, stream}, args.q.data, rows_of(args.q, kDim), args.k.as<const Half>(),
       rows_of(args.k, kDim), args.v.as<const Half>(), rows_of(args.v, kDim), scratch.visible.as<const std::uint64_t>(),
       args.score_y.as<const float>(), args.score_x.as<const float>(), grid_of(args), args.out.data,
@@ -270,10 +297,16 @@ bool has_aligned_rows(const View& x) {
 }  // namespace
 
 void forward_mma_cuda(const MaskedAttentionArgs& args, const AttentionScratch& scratch, StreamHandle stream) {
+  const auto run = [&]<int kDim>() {
+    if (grid_of(args).pairs)
+      launch_forward<kDim, true>(args, scratch, stream);
+    else
+      launch_forward<kDim, false>(args, scratch, stream);
+  };
   if (args.q.size[2] == 32 * args.heads)
-    launch_forward<32>(args, scratch, stream);
+    run.template operator()<32>();
   else
-    launch_forward<64>(args, scratch, stream);
+    run.template operator()<64>();
 }
 
 }  // namespace attention_detail

@@ -89,6 +89,16 @@ void cross_gpu(benchmark::State& state, DType dtype) {
   bench::run_on_gpu(state, p.work, [&] { (void)masked_attention(p.q, p.k, p.v, p.options); });
 }
 
+/// As the planned decoder calls it: bf16 keys, terms for the rows and columns of the map.
+void cross_grid_gpu(benchmark::State& state) {
+  const std::int64_t batch = state.range(0), keys = state.range(1);
+  const std::int64_t width = keys == 3840 ? 80 : keys == 6480 ? 108 : 160;
+  GpuProblem p(batch, keys, DType::bf16);
+  p.options.score_y = bench::to_gpu(uniform({batch, 8, 100, keys / width}));
+  p.options.score_x = bench::to_gpu(uniform({batch, 8, 100, width}));
+  bench::run_on_gpu(state, p.work, [&] { (void)masked_attention(p.q, p.k, p.v, p.options); });
+}
+
 /// Forward and backward: two products and five.
 void cross_training_gpu(benchmark::State& state) {
   const GpuProblem p(state.range(0), state.range(1), DType::f32);
@@ -117,6 +127,7 @@ void threshold_gpu(benchmark::State& state) {
         "cross_f32", [](benchmark::State& s) { cross_gpu(s, DType::f32); }, kFrames) &&
     bench::register_on_gpu(
         "cross_bf16", [](benchmark::State& s) { cross_gpu(s, DType::bf16); }, kFrames) &&
+    bench::register_on_gpu("cross_bf16_with_grid_scores", cross_grid_gpu, kFrames) &&
     bench::register_on_gpu("cross_training_f32", cross_training_gpu, kFrames) &&
     bench::register_on_gpu("self", self_gpu, {{1, 16}}) && bench::register_on_gpu("threshold", threshold_gpu, kFrames);
 

@@ -275,6 +275,8 @@ TEST(MaskedAttention, TheSameOnEveryDeviceInBf16) {
       {.batch = 1, .queries = 150, .keys = 257, .dtype = DType::bf16, .out = DType::bf16},
       {.queries = 5, .keys = 330, .dtype = DType::bf16, .visible = 0.1},
       {.batch = 1, .queries = 20, .keys = 135, .heads = 2, .height = 9, .width = 15, .dtype = DType::bf16},
+      {.batch = 1, .queries = 20, .keys = 154, .heads = 2, .height = 11, .width = 14, .dtype = DType::bf16},
+      {.batch = 1, .queries = 9, .keys = 2, .heads = 1, .dim = 64, .height = 1, .width = 2, .dtype = DType::bf16},
       {.batch = 1, .queries = 9, .keys = 66, .heads = 1, .dim = 64, .dtype = DType::bf16, .visible = 0},
       {.batch = 1, .queries = 18, .keys = 140, .heads = 2, .dim = 64, .dtype = DType::bf16, .out = DType::bf16},
       {.batch = 1, .queries = 1, .keys = 1, .heads = 1, .dtype = DType::bf16, .visible = 0},
