@@ -23,7 +23,7 @@ void check_choice(const WeightChoice& choice) {
 std::unique_ptr<Model> load_model(const ModelConfig& config, const WeightChoice& choice,
                                   std::vector<std::string>& notes) {
   check_choice(choice);
-  auto model = std::make_unique<Model>(config);
+  auto model = std::make_unique<Model>(config, use_device(choice.device));
   if (!choice.test_weights.empty()) {
     nn::fill_test_weights(model->params(), choice.test_weights);
     notes.push_back("test weights '" + choice.test_weights +

@@ -71,6 +71,7 @@ class Program {
   static void add_config(CLI::App* app, std::string& file, Strings& overrides);
   void add_config_option(CLI::App* app, const ConfigOption& option, const char* group);
   static void add_weights(CLI::App* app, WeightChoice& weights);
+  static void add_device(CLI::App* app, std::string& device);
   void add_quiet(CLI::App* app);
   void add_existing(CLI::App* app);
   void add_experiment(CLI::App* app, ExperimentCommand& command);
@@ -160,6 +161,13 @@ void Program::add_weights(CLI::App* app, WeightChoice& weights) {
          "Accept a Mask2Former image checkpoint: its class head is left out and what it lacks is "
          "initialised (default: everything must fit)")
       ->group("Model");
+  add_device(app, weights.device);
+}
+
+void Program::add_device(CLI::App* app, std::string& device) {
+  app->add_option("--device", device, "auto (a GPU where there is one), cpu, cuda or cuda:N")
+      ->type_name("NAME")
+      ->group("Speed");
 }
 
 void Program::add_quiet(CLI::App* app) {
@@ -208,12 +216,11 @@ void Program::define_track() {
   add_config_option(
       app, {"--longest-edge", "inference.longest_edge", "PIXELS", "Resize less where this would be exceeded"}, "Speed");
   add_choice(app, "--precision", c.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
-             "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
+             "Arithmetic of the network; bf16 needs a GPU, or a CPU with AMX or AVX512-bf16")
       ->group("Speed");
   add_choice(app, "--plan", c.plan, {{"fast", pipeline::Plan::fast}, {"plain", pipeline::Plan::plain}},
              "Optimised network, or the modules as written")
       ->group("Speed");
-  app->add_option("--device", c.device, "auto, cpu, cuda or cuda:N")->type_name("NAME")->group("Speed");
   app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
   app->add_option("--output,-o", c.output, "Folder for the results")->required()->type_name("DIR")->group("Output");
   add_existing(app);
@@ -254,6 +261,7 @@ void Program::define_demo() {
   app->add_option("--weights", c.weights.file, "Trained weights: .safetensors, .pth or .pkl")
       ->type_name("FILE")
       ->group("Model");
+  add_device(app, c.weights.device);
   add_config_option(app, kShortestEdge, "Speed");
   app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
   add_quiet(app);
@@ -351,6 +359,7 @@ void Program::define_train() {
   app->add_flag_callback(
       "--resume", [&c] { c.run.start = train::RunOptions::Start::resume; },
       "Continue from the newest checkpoint of the folder (--config: default is the one it was started with)");
+  add_device(app, c.device);
   add_quiet(app);
 }
 
@@ -591,6 +600,7 @@ void Program::dispatch() {
     train::RunOptions& run = train_command_.run;
     if (config_.empty() && run.start == train::RunOptions::Start::resume) config_ = run.folder + "/config.toml";
     run.config = config::load_config(config_, overrides);
+    run.device = use_device(train_command_.device);
     train_command_.verbosity = verbosity_;
     return train(train_command_, std::cerr);
   }

@@ -4,7 +4,6 @@
 #include "cli/run_record.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
-#include "tensor/device.h"
 #include "tensor/log.h"
 #include "tensor/stage_timer.h"
 #include "visage/config/pipeline_options.h"
@@ -20,21 +19,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// throws UsageError where the named device cannot run the model.
-void check_device(const std::string& name) {
-  if (name == "auto") return;
-  check<UsageError>(parse_device(name).type == DeviceType::cpu, "device ", name,
-                    ": the CUDA kernels of the model are not part of this build; use --device cpu");
-}
-
-void say_device(const std::string& name) {
-  if (name != "auto") return;
-  if (cuda_device_count() > 0)
-    log::info("device: cpu; the CUDA kernels of the model are not part of this build");
-  else
-    static_cast<void>(parse_device(name));  // says why
-}
 
 // Calls fn(); an E gets the option that helps appended to its message.
 template <class E, class F>
@@ -146,7 +130,6 @@ class TrackRun {
 
 TrackSummary track(const TrackCommand& command) {
   const Config config = config::load_config(command.config, command.overrides);
-  check_device(command.device);
   check_threads(command.threads);
   check_choice(command.weights);
   const Interrupt interrupt;
@@ -158,7 +141,6 @@ TrackSummary track(const TrackCommand& command) {
   if (command.threads > 0) cpu::set_num_threads(command.threads);
   std::vector<std::string> notes;
   const std::unique_ptr<Model> model = load_model(config.model, command.weights, notes);
-  say_device(command.device);
   for (const std::string& note : notes) log::info(note);
   reset_stage_times();
   TrackRun run(command, config, *source, *model, folder);

@@ -21,7 +21,6 @@ struct TrackCommand {
   files::Existing existing = files::Existing::refuse;
   pipeline::Plan plan = pipeline::Plan::fast;
   Precision precision = Precision::f32;
-  std::string device = "auto";
   int threads = 0;  // 0: all cores
   std::optional<media::VideoFormat> overlay = media::VideoFormat::automatic;
   pipeline::IdMaps id_maps = pipeline::IdMaps::none;

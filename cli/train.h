@@ -8,6 +8,7 @@ namespace visage::cli {
 
 struct TrainCommand {
   train::RunOptions run;
+  std::string device = "auto";  // as in parse_device; decides run.device
   Verbosity verbosity = Verbosity::normal;
 };
 

@@ -5,21 +5,10 @@
 #include <span>
 
 #ifdef VISAGE_CUDA
-#include "tensor/cuda/copy.h"
 #include "tensor/cuda/stream.h"
 #endif
 
 namespace visage::ops {
-
-/// x on `device`: itself, or a copy without gradient history, which waits for the device. x is contiguous.
-inline Tensor moved_to(const Tensor& x, [[maybe_unused]] Device device) {
-  if (x.device() == device) return x;
-#ifdef VISAGE_CUDA
-  return visage::cuda::copy_to(x, device);
-#else
-  fail<DeviceError>("device cuda: this build has no CUDA backend; configure with a CUDA toolkit");
-#endif
-}
 
 /// A list of plain values as bytes of GPU memory, in the order of the current stream and without waiting for it. For
 /// the small tables of launches.

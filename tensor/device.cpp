@@ -52,4 +52,12 @@ Device parse_device(std::string_view name) {
   return {DeviceType::cuda, index};
 }
 
+Device use_device(std::string_view name) {
+  const Device device = parse_device(name);
+#ifdef VISAGE_CUDA
+  if (device.type == DeviceType::cuda) cuda::set_device(device.index);
+#endif
+  return device;
+}
+
 }  // namespace visage

@@ -19,4 +19,7 @@ int cuda_device_count();
 /// reason.
 Device parse_device(std::string_view name);
 
+/// parse_device, and the GPU it names becomes the one this thread works on.
+Device use_device(std::string_view name);
+
 }  // namespace visage

@@ -75,7 +75,7 @@ Run::Run(const RunOptions& options, RunObserver& observer)
       observer_(observer),
       folder_(options.folder),
       checkpoints_(folder_ / "checkpoints", recipe().keep_checkpoints),
-      model_(options.config.model),
+      model_(options.config.model, options.device),
       report_(fs::absolute(folder_ / ".").parent_path().filename().string(), options.config) {
   const bool fresh = options.start == RunOptions::Start::fresh;
   if (fresh)

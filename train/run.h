@@ -8,7 +8,8 @@ namespace visage::train {
 
 struct RunOptions {
   Config config;
-  std::string folder;        // docs/training.md says what is in it
+  std::string folder;  // docs/training.md says what is in it
+  Device device;
   std::string init_weights;  // checkpoint to start from; empty: random weights from train.seed
   enum class Start { fresh, resume } start = Start::fresh;
 };

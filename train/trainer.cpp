@@ -8,13 +8,14 @@
 #include "ops/optim/gradient_norm.h"
 #include "ops/optim/learning_rate.h"
 #include "ops/optim/moving_average.h"
+#include "ops/shape/concatenate.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/transfer.h"
 #include "train/data/sources.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 namespace visage::train {
 namespace {
@@ -42,21 +43,29 @@ std::string kind_of(const std::string& term) {
   return numbered ? term.substr(0, underscore) : term;
 }
 
+// The value of every term; one wait for the device.
+std::vector<float> values_of(const TrainingLosses& losses) {
+  const autograd::NoGrad constant;
+  std::vector<Tensor> values;
+  for (const LossTerm& term : losses.terms) values.push_back(autograd::detach(term.value));
+  const Tensor all = to_device(ops::concatenate(values, 0), {});
+  return {all.data<float>(), all.data<float>() + all.numel()};
+}
+
 // Adds the share of one batch to the sums of the step, by kind.
-void add_terms(const TrainingLosses& losses, double share, std::vector<std::pair<std::string, double>>& sums) {
-  for (const LossTerm& term : losses.terms) {
-    const std::string kind = kind_of(term.name);
+void add_terms(const TrainingLosses& losses, const std::vector<float>& values, double share,
+               std::vector<std::pair<std::string, double>>& sums) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::string kind = kind_of(losses.terms[i].name);
     auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == kind; });
     if (found == sums.end()) found = sums.insert(sums.end(), {kind, 0});
-    found->second += share * term.weight * *term.value.data<float>();
+    found->second += share * losses.terms[i].weight * values[i];
   }
 }
 
-void check_finite(const TrainingLosses& losses) {
-  for (const LossTerm& term : losses.terms) {
-    const float value = *term.value.data<float>();
-    check<NonFiniteError>(std::isfinite(value), "", term.name, " is ", value);
-  }
+void check_finite(const TrainingLosses& losses, const std::vector<float>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    check<NonFiniteError>(std::isfinite(values[i]), "", losses.terms[i].name, " is ", values[i]);
 }
 
 autograd::Activations activations(Recompute chosen, Recompute part) {
@@ -91,25 +100,28 @@ constexpr const char* kAverageName = "ema.";
 Trainer::Trainer(const Config& config, Model& model)
     : config_(config),
       model_(model),
-      products_(product_dtype(config.train.precision)),
+      products_(product_dtype(config.train.precision, model.device())),
       sources_(make_sources(config)),
       parameters_(trained_parameters(model.params(), config.train)) {
   for (const nn::Entry& entry : model.params().entries()) autograd::set_requires_grad(entry.value, false);
   for (const TrainedParameter& parameter : parameters_) {
     autograd::set_requires_grad(parameter.value);
-    exp_avg_.push_back(Tensor::zeros(parameter.value.size()));
-    exp_avg_sq_.push_back(Tensor::zeros(parameter.value.size()));
-    if (config.train.ema_decay > 0)
-      averages_.push_back(Tensor::from(parameter.value.size(), parameter.value.data<float>()));
+    const Dims& size = parameter.value.size();
+    const Device device = parameter.value.device();
+    exp_avg_.push_back(Tensor::zeros(size, DType::f32, device));
+    exp_avg_sq_.push_back(Tensor::zeros(size, DType::f32, device));
+    if (config.train.ema_decay <= 0) continue;
+    averages_.push_back(Tensor::empty(size, DType::f32, device));
+    copy_into(averages_.back(), parameter.value);
   }
 }
 
 void Trainer::save(const std::string& path) const {
   std::vector<nn::NamedTensor> tensors = nn::file_tensors(model_.params());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    tensors.push_back({kMeanName + parameters_[i].name, exp_avg_[i]});
-    tensors.push_back({kSquareName + parameters_[i].name, exp_avg_sq_[i]});
-    if (!averages_.empty()) tensors.push_back({kAverageName + parameters_[i].name, averages_[i]});
+    tensors.push_back({kMeanName + parameters_[i].name, to_device(exp_avg_[i], {})});
+    tensors.push_back({kSquareName + parameters_[i].name, to_device(exp_avg_sq_[i], {})});
+    if (!averages_.empty()) tensors.push_back({kAverageName + parameters_[i].name, to_device(averages_[i], {})});
   }
   tensors.push_back({kStepName, scalar(step_)});
   nn::write_safetensors(path, tensors,
@@ -142,22 +154,24 @@ void Trainer::load(const std::string& path) {
     return t.name.starts_with("optimizer.") || t.name.starts_with(kAverageName);
   });
   (void)nn::load_into(model_.params(), file, {});
-  for (const auto& [from, to] : copies) std::memcpy(to.data<float>(), from.data<float>(), to.nbytes());
-  for (std::size_t i = 0; i < averages_.size() && !has_averages; ++i)
-    std::memcpy(averages_[i].data<float>(), parameters_[i].value.data<float>(), averages_[i].nbytes());
+  for (const auto& [from, to] : copies) copy_into(to, from);
+  for (std::size_t i = 0; i < averages_.size() && !has_averages; ++i) copy_into(averages_[i], parameters_[i].value);
   step_ = steps;
   loader_.reset();
 }
 
 void Trainer::calibrate_backbone() {
-  model_.backbone().calibrate(BatchMaker(sources_, batch_options(config_.train)).make(0).images);
+  const Tensor images = BatchMaker(sources_, batch_options(config_.train)).make(0).images;
+  model_.backbone().calibrate(to_device(images, model_.device()));
 }
 
 void Trainer::swap_averages() {
   for (std::size_t i = 0; i < averages_.size(); ++i) {
     const Tensor& value = parameters_[i].value;
-    std::swap_ranges(value.data<float>(), value.data<float>() + value.numel(), averages_[i].data<float>());
-    value.storage()->bump_version();
+    const Tensor trained = Tensor::empty(value.size(), DType::f32, value.device());
+    copy_into(trained, value);
+    copy_into(value, averages_[i]);
+    copy_into(averages_[i], trained);
   }
 }
 
@@ -188,14 +202,16 @@ void Trainer::back_propagate(const Batch& batch, StepReport& report) {
   losses_config.encoder = activations(recipe.recompute, Recompute::encoder);
   const ops::Autocast precision(products_);
   autograd::Tape tape;
-  const TrainingLosses losses = training_losses(model_, batch.images, batch.targets, batch.frames,
+  const Device device = model_.device();
+  const TrainingLosses losses = training_losses(model_, to_device(batch.images, device), batch.targets, batch.frames,
                                                 points_of_batch(recipe.seed, batch.step), losses_config);
   const double share = 1.0 / recipe.accumulate;
-  report.total += share * *losses.total.data<float>();
-  add_terms(losses, share, report.terms);
-  check_finite(losses);
+  report.total += share * item(losses.total);
+  const std::vector<float> terms = values_of(losses);
+  add_terms(losses, terms, share, report.terms);
+  check_finite(losses, terms);
   const auto seed = static_cast<float>(share);
-  tape.backward(losses.total, Tensor::from({1}, &seed));
+  tape.backward(losses.total, to_device(Tensor::from({1}, &seed), device));
 }
 
 void Trainer::update(StepReport& report) {

@@ -9,6 +9,7 @@
 #include "ops/shape/concatenate.h"
 #include "ops/shape/gather_rows.h"
 #include "ops/shape/views.h"
+#include "tensor/transfer.h"
 
 #include <algorithm>
 
@@ -22,10 +23,10 @@ Tensor item(const Tensor& batch, std::int64_t n) {
   return ops::reshape(ops::narrow(batch, 0, n, 1), size);
 }
 
-Tensor label_tensor(const std::vector<std::int64_t>& labels) {
+Tensor label_tensor(const std::vector<std::int64_t>& labels, Device device) {
   Tensor t = Tensor::empty({static_cast<std::int64_t>(labels.size())}, DType::i64);
   std::copy(labels.begin(), labels.end(), t.data<std::int64_t>());
-  return t;
+  return to_device(t, device);
 }
 
 // The masks of the given instances, u8 [n, H, W].
@@ -38,7 +39,7 @@ Tensor select_masks(const Tensor& masks, std::span<const std::int64_t> instances
   return chosen;
 }
 
-Tensor stack_masks(std::span<const FrameTargets> targets, std::span<const FrameMatch> matches) {
+Tensor stack_masks(std::span<const FrameTargets> targets, std::span<const FrameMatch> matches, Device device) {
   std::vector<Tensor> parts;
   for (std::size_t n = 0; n < targets.size(); ++n)
     if (!matches[n].instances.empty()) parts.push_back(select_masks(targets[n].masks, matches[n].instances));
@@ -47,11 +48,11 @@ Tensor stack_masks(std::span<const FrameTargets> targets, std::span<const FrameM
   Tensor all = Tensor::empty({count, parts[0].size(1), parts[0].size(2)}, DType::u8);
   std::uint8_t* out = all.data<std::uint8_t>();
   for (const Tensor& part : parts) out = std::copy_n(part.data<std::uint8_t>(), part.numel(), out);
-  return all;
+  return to_device(all, device);
 }
 
 FrameMatch assign(const Tensor& cost) {
-  const ops::Assignment best = ops::assign(cost, ops::Objective::minimise);
+  const ops::Assignment best = ops::assign(to_device(cost, {}), ops::Objective::minimise);
   FrameMatch match;
   for (std::size_t query = 0; query < best.column_of_row.size(); ++query) {
     if (best.column_of_row[query] < 0) continue;
@@ -74,9 +75,10 @@ Tensor MaskCriterion::matching_cost(const Tensor& class_logits, const Tensor& ma
                                     const Tensor& points) const {
   const Tensor features = ops::point_sample(mask_features, points);         // [1, P, C]
   const Tensor logits = item(ops::matmul_nt(mask_embedding, features), 0);  // [Q, P]
-  const Tensor masks = ops::point_sample_planes(target.masks, points);      // [instances, P]
+  const Device device = logits.device();
+  const Tensor masks = ops::point_sample_planes(to_device(target.masks, device), points);  // [instances, P]
   return ops::matching_cost(
-      class_logits, label_tensor(target.labels), logits, masks,
+      class_logits, label_tensor(target.labels, device), logits, masks,
       {.classes = config_.class_weight, .mask = config_.mask_weight, .dice = config_.dice_weight});
 }
 
@@ -87,7 +89,7 @@ void MaskCriterion::match(const HeadOutput& head, const Tensor& mask_features, s
   std::vector<Tensor> costs;
   for (std::size_t n = 0; n < targets.size(); ++n) {
     const auto frame = static_cast<std::int64_t>(n);
-    const Tensor points = uniform({1, config_.num_points, 2});
+    const Tensor points = to_device(uniform({1, config_.num_points, 2}), mask_features.device());
     costs.push_back(matching_cost(item(head.class_logits, frame), ops::narrow(head.mask_embedding, 0, frame, 1),
                                   ops::narrow(mask_features, 0, frame, 1), targets[n], points));
     matches.push_back(targets[n].count() > 0 ? assign(costs.back()) : FrameMatch{});
@@ -103,8 +105,9 @@ Tensor MaskCriterion::class_loss(const HeadOutput& head, std::span<const FrameTa
   for (std::size_t n = 0; n < targets.size(); ++n)
     for (std::size_t i = 0; i < matches[n].queries.size(); ++i)
       labels[n * queries + matches[n].queries[i]] = targets[n].labels[matches[n].instances[i]];
-  return ops::weighted_cross_entropy(ops::reshape(head.class_logits, {-1, num_classes_ + 1}), label_tensor(labels),
-                                     class_weights_);
+  const Device device = head.class_logits.device();
+  return ops::weighted_cross_entropy(ops::reshape(head.class_logits, {-1, num_classes_ + 1}),
+                                     label_tensor(labels, device), to_device(class_weights_, device));
 }
 
 void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_features,
@@ -121,16 +124,18 @@ void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_featu
     const Tensor logits = ops::matmul_nt(ops::reshape(embeddings, {1, embeddings.size(0), map[3]}), pixels);
     rows.push_back(ops::reshape(logits, {embeddings.size(0), map[1], map[2]}));
   }
-  const Tensor logits = rows.empty() ? Tensor::zeros({0, map[1], map[2]}) : ops::concatenate(rows, 0);
+  const Device device = mask_features.device();
+  const Tensor logits =
+      rows.empty() ? Tensor::zeros({0, map[1], map[2]}, DType::f32, device) : ops::concatenate(rows, 0);
   const std::int64_t count = logits.size(0), points = config_.num_points;
   const auto certain = static_cast<std::int64_t>(config_.importance * static_cast<double>(points));
-  const Tensor candidates =
-      uniform({count, static_cast<std::int64_t>(config_.oversample * static_cast<double>(points)), 2});
-  const Tensor random = uniform({count, points - certain, 2});
+  const auto draw = [&](std::int64_t n) { return to_device(uniform({count, n, 2}), device); };
+  const Tensor candidates = draw(static_cast<std::int64_t>(config_.oversample * static_cast<double>(points)));
+  const Tensor random = draw(points - certain);
   const Tensor chosen = ops::uncertain_points(autograd::detach(logits), candidates, random, points);
   const Tensor sampled = ops::point_sample_planes(logits, chosen);
-  const Tensor truth =
-      rows.empty() ? Tensor::zeros({0, points}) : ops::point_sample_planes(stack_masks(targets, matches), chosen);
+  const Tensor truth = rows.empty() ? Tensor::zeros({0, points}, DType::f32, device)
+                                    : ops::point_sample_planes(stack_masks(targets, matches, device), chosen);
   out.losses.push_back({"loss_mask" + suffix, config_.mask_weight, ops::sigmoid_ce_loss(sampled, truth, num_masks)});
   out.losses.push_back({"loss_dice" + suffix, config_.dice_weight, ops::dice_loss(sampled, truth, num_masks)});
 }

@@ -82,7 +82,8 @@ DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features, MaskDetai
     const ops::LevelShape& shape = features.shapes[level];
     const Tensor window = level_tokens(features.tokens, features.shapes, level);
     values.push_back(ops::add(ops::permute(window, {0, 1, 2}), embed));
-    keys.push_back(ops::add(values.back(), ops::sine_position(shape.height, shape.width, config_.hidden / 2)));
+    keys.push_back(ops::add(
+        values.back(), ops::sine_position(shape.height, shape.width, config_.hidden / 2, features.tokens.device())));
   }
 
   Tensor x = ops::repeat_batch(query_feat_, batch);

@@ -3,11 +3,12 @@
 #include "models/mask2former/plan_tools.h"
 #include "ops/attention/attention_mask.h"
 #include "ops/attention/masked_attention.h"
+#include "ops/elementwise/add_per_row.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/position/position.h"
+#include "ops/shape/concatenate.h"
 #include "ops/shape/views.h"
-
-#include <cstring>
+#include "tensor/transfer.h"
 
 namespace visage {
 namespace {
@@ -16,27 +17,18 @@ namespace {
 Tensor head_products(const Tensor& q, const Tensor& table, std::int64_t heads) {
   const std::int64_t batch = q.size(0), queries = q.size(1), channels = q.size(2), width = channels / heads;
   const Tensor by_head = Tensor::alias(table, {heads, table.size(0), width}, {width, channels, 1});
-  Tensor all = Tensor::empty({batch, heads, queries, table.size(0)});
+  std::vector<Tensor> products;
   for (std::int64_t n = 0; n < batch; ++n) {
     const Tensor q_heads = Tensor::alias(q, {heads, queries, width}, {width, channels, 1}, n * queries * channels);
-    const Tensor product = ops::matmul_nt(q_heads, by_head);
-    std::memcpy(all.data<float>() + n * product.numel(), product.data<float>(), product.nbytes());
+    products.push_back(ops::matmul_nt(q_heads, by_head));
   }
-  return all;
+  const Tensor all = batch == 1 ? products[0] : ops::concatenate(products, 0);
+  return ops::reshape(all, {batch, heads, queries, table.size(0)});
 }
 
-// Adds shift[row] to every element of a row of logits [N, Q, L].
-void add_per_row(const Tensor& logits, const Tensor& shift) {
-  const std::int64_t length = logits.size(2);
-  for (std::int64_t r = 0; r < shift.numel(); ++r) {
-    float* to = logits.data<float>() + r * length;
-    const float value = shift.data<float>()[r];
-    for (std::int64_t i = 0; i < length; ++i) to[i] += value;
-  }
-}
-
-// Bits of visible keys [N, Q, words] as the bytes of blocked ones [N, Q, length].
-Tensor blocked_bytes(const Tensor& allowed, std::int64_t length) {
+// Bits of visible keys [N, Q, words] as the bytes of blocked ones [N, Q, length], on the host. For traces.
+Tensor blocked_bytes(const Tensor& bits, std::int64_t length) {
+  const Tensor allowed = to_device(bits, {});
   Tensor bytes = Tensor::empty({allowed.size(0), allowed.size(1), length}, DType::u8);
   const std::int64_t rows = allowed.size(0) * allowed.size(1), words = allowed.size(2);
   for (std::int64_t r = 0; r < rows; ++r)
@@ -75,17 +67,18 @@ MaskedDecoderPlan::MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Con
     layer.value_weight = source.self.weight(2);
     layer.value_bias = source.self.bias(2);
   }
-  for (const auto& parts : key_values) key_value_weight_.push_back(parts.empty() ? Tensor() : plan::stack_rows(parts));
+  for (const auto& parts : key_values)
+    key_value_weight_.push_back(parts.empty() ? Tensor() : ops::concatenate(parts, 0));
 
   // E (W y + b) = (W^T E) y + E b for the 1x1 convolution (W, b) and E = V h + c, the last layer of the mask MLP.
   const nn::Linear& last = decoder.mask_embed().layers.back();
   const Tensor conv = ops::reshape(mask_features.weight, {config.hidden, config.hidden});
   const Tensor conv_bias = ops::reshape(mask_features.bias, {1, config.hidden});
   const Tensor bias_row = ops::reshape(last.bias, {1, config.hidden});
-  mask_weight_ = plan::product(plan::transpose(conv), last.weight);
+  mask_weight_ = plan::product(ops::permute(conv, {1, 0}), last.weight);
   mask_bias_ = ops::reshape(plan::product(bias_row, conv), {config.hidden});
   shift_weight_ = plan::product(conv_bias, last.weight);
-  shift_bias_ = ops::reshape(plan::product(bias_row, plan::transpose(conv_bias)), {1});
+  shift_bias_ = ops::reshape(plan::product(bias_row, ops::permute(conv_bias, {1, 0})), {1});
 }
 
 Tensor MaskedDecoderPlan::dense(const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -104,7 +97,8 @@ const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::spa
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const ops::LevelShape& shape = shapes[i % shapes.size()];
     const Layer& layer = layers_[i];
-    const ops::PositionTables code = ops::sine_position_tables(shape.height, shape.width, layer.key_y.size(1));
+    const ops::PositionTables code =
+        ops::sine_position_tables(shape.height, shape.width, layer.key_y.size(1), layer.key_y.device());
     entry.push_back({ops::linear(code.y, layer.key_y, {}), ops::linear(code.x, layer.key_x, {})});
   }
   return entry;
@@ -153,7 +147,7 @@ Tensor MaskedDecoderPlan::mask_logits(const MaskEmbedding& embedding, const Tens
   const Tensor pixels =
       ops::reshape(features, {features.size(0), features.size(1) * features.size(2), features.size(3)});
   const Tensor logits = ops::matmul_nt(embedding.vectors, pixels);
-  add_per_row(logits, embedding.shift);
+  ops::add_per_row(logits, embedding.shift);
   return logits;
 }
 

@@ -90,7 +90,8 @@ Tensor PixelDecoder::project(const BackboneFeatures& features, std::vector<ops::
 Tensor PixelDecoder::positions(std::span<const ops::LevelShape> shapes) const {
   std::vector<Tensor> levels;
   for (std::size_t level = 0; level < shapes.size(); ++level) {
-    const Tensor code = ops::sine_position(shapes[level].height, shapes[level].width, config_.hidden / 2);
+    const Tensor code =
+        ops::sine_position(shapes[level].height, shapes[level].width, config_.hidden / 2, level_embed_.device());
     const Tensor embed = ops::narrow(level_embed_, 0, static_cast<std::int64_t>(level), 1);
     levels.push_back(ops::add(code, ops::reshape(embed, {config_.hidden})));
   }

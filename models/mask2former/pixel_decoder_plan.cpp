@@ -5,6 +5,7 @@
 #include "ops/norm/layer_norm.h"
 #include "ops/position/position.h"
 #include "ops/resize/resize.h"
+#include "ops/shape/concatenate.h"
 #include "ops/shape/views.h"
 
 namespace visage {
@@ -39,24 +40,25 @@ PixelDecoderPlan::PixelDecoderPlan(const PixelDecoder& decoder, std::vector<Side
     for (const SideProjection& s : side_)
       if (s.stage == stage) add(s.conv);
     if (weights.empty()) continue;
-    projection_weight_[stage] = plan::stack_rows(weights);
-    projection_bias_[stage] = plan::stack_rows(biases);
+    projection_weight_[stage] = ops::concatenate(weights, 0);
+    projection_bias_[stage] = ops::concatenate(biases, 0);
   }
   const std::int64_t half = config.hidden / 2;
   for (const DeformableEncoderLayer& source : decoder.layers()) {
     Layer& layer = layers_.emplace_back();
     layer.source = &source;
-    layer.sampling_weight = plan::stack_rows({source.sampling_offsets.weight, source.attention_weights.weight});
+    layer.sampling_weight = ops::concatenate({source.sampling_offsets.weight, source.attention_weights.weight}, 0);
     layer.sampling_y = plan::columns(layer.sampling_weight, 0, half);
     layer.sampling_x = plan::columns(layer.sampling_weight, half, half);
-    const Tensor bias = plan::stack_rows({source.sampling_offsets.bias, source.attention_weights.bias});
+    const Tensor bias = ops::concatenate({source.sampling_offsets.bias, source.attention_weights.bias}, 0);
     for (int level = 0; level < config.levels; ++level)
       layer.sampling_constant.push_back(ops::linear(row(decoder.level_embed(), level), layer.sampling_weight, bias));
     const bool one_product = dtype == DType::f32;
-    layer.in_weight =
-        one_product ? plan::stack_rows({source.value_proj.weight, layer.sampling_weight}) : source.value_proj.weight;
-    layer.in_bias =
-        one_product ? plan::stack_rows({source.value_proj.bias, Tensor::zeros(bias.size())}) : source.value_proj.bias;
+    const nn::Linear& value = source.value_proj;
+    layer.in_weight = one_product ? ops::concatenate({value.weight, layer.sampling_weight}, 0) : value.weight;
+    layer.in_bias = one_product
+                        ? ops::concatenate({value.bias, Tensor::zeros(bias.size(), DType::f32, bias.device())}, 0)
+                        : value.bias;
   }
 }
 
@@ -67,8 +69,8 @@ const std::vector<PixelDecoderPlan::Tables>& PixelDecoderPlan::tables(std::span<
   for (const Layer& layer : layers_) {
     Tables& t = entry.emplace_back();
     for (std::size_t level = 0; level < shapes.size(); ++level) {
-      const ops::PositionTables code =
-          ops::sine_position_tables(shapes[level].height, shapes[level].width, layer.sampling_y.size(1));
+      const ops::PositionTables code = ops::sine_position_tables(shapes[level].height, shapes[level].width,
+                                                                 layer.sampling_y.size(1), layer.sampling_y.device());
       const Tensor constant = ops::reshape(layer.sampling_constant[level], {-1});
       t.y.push_back(ops::linear(code.y, layer.sampling_y, constant));
       t.x.push_back(ops::linear(code.x, layer.sampling_x, {}));

@@ -2,6 +2,7 @@
 
 #include "ops/autocast.h"
 #include "ops/conv/max_pool2d.h"
+#include "tensor/transfer.h"
 
 #include <algorithm>
 
@@ -59,7 +60,7 @@ Tensor ResidualBlock::operator()(const Tensor& x) const {
 }
 
 void NormedConv::calibrate(const Tensor& x) const {
-  const Tensor y = conv(x);
+  const Tensor y = to_device(conv(x), {});
   const std::int64_t channels = y.size(-1);
   const auto pixels = static_cast<double>(y.numel() / channels);
   std::vector<double> sum(channels), squares(channels);
@@ -68,13 +69,15 @@ void NormedConv::calibrate(const Tensor& x) const {
     sum[i % channels] += value;
     squares[i % channels] += value * value;
   }
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const double mean = sum[c] / pixels;
-    norm.running_mean.data<float>()[c] = static_cast<float>(mean);
-    norm.running_var.data<float>()[c] = static_cast<float>(std::max(squares[c] / pixels - mean * mean, 0.0));
-  }
-  norm.running_mean.storage()->bump_version();
-  norm.running_var.storage()->bump_version();
+  write_from_host(norm.running_mean, [&](const Tensor& host) {
+    for (std::int64_t c = 0; c < channels; ++c) host.data<float>()[c] = static_cast<float>(sum[c] / pixels);
+  });
+  write_from_host(norm.running_var, [&](const Tensor& host) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double mean = sum[c] / pixels;
+      host.data<float>()[c] = static_cast<float>(std::max(squares[c] / pixels - mean * mean, 0.0));
+    }
+  });
 }
 
 void ResidualBlock::calibrate(const Tensor& x) const {

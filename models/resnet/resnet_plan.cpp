@@ -2,16 +2,21 @@
 
 #include "ops/conv/max_pool2d.h"
 #include "ops/elementwise/elementwise.h"
+#include "tensor/transfer.h"
 
 namespace visage {
 
 ResNetPlan::FoldedConv ResNetPlan::fold(const NormedConv& source) {
   const ops::ScaleShift map = source.norm.scale_shift();
-  const Tensor& weight = source.conv.weight;
-  FoldedConv folded{Tensor::empty(weight.size()), map.shift, source.conv.stride, source.conv.padding()};
+  const Device device = source.conv.weight.device();
+  const Tensor weight = to_device(source.conv.weight, {}), scale = to_device(map.scale, {});
+  FoldedConv folded{Tensor::empty(weight.size(), DType::f32, device), map.shift, source.conv.stride,
+                    source.conv.padding()};
   const std::int64_t per_output = weight.numel() / weight.size(0);
-  for (std::int64_t i = 0; i < weight.numel(); ++i)
-    folded.weight.data<float>()[i] = weight.data<float>()[i] * map.scale.data<float>()[i / per_output];
+  write_from_host(folded.weight, [&](const Tensor& host) {
+    for (std::int64_t i = 0; i < weight.numel(); ++i)
+      host.data<float>()[i] = weight.data<float>()[i] * scale.data<float>()[i / per_output];
+  });
   return folded;
 }
 

@@ -3,6 +3,7 @@
 #include "nn/checkpoint/file_bytes.h"
 #include "nn/checkpoint/rename.h"
 #include "nn/checkpoint/strided.h"
+#include "tensor/transfer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -56,8 +57,6 @@ void match_names(const ParamStore& store, const Checkpoint& checkpoint, const Lo
 
 void check_entries(const ParamStore& store, const LoadOptions& options, Plan& plan) {
   for (const Entry& entry : store.entries()) {
-    check<DeviceError>(entry.value.device().type == DeviceType::cpu, "load_into: ", entry.name,
-                       " is not in host memory");
     const auto found = plan.source.find(&entry);
     if (found == plan.source.end()) {
       if (allowed(options.allow_missing, entry.name)) {
@@ -125,12 +124,13 @@ LoadReport load_into(ParamStore& store, const Checkpoint& checkpoint, const Load
   for (const Entry& entry : store.entries()) {
     const auto found = plan.source.find(&entry);
     if (found == plan.source.end()) continue;
-    auto* target = entry.value.data<float>();
-    copy_to_f32(to_memory_order(found->second->value.view(), entry.layout), target);
-    entry.value.storage()->bump_version();
     plan.report.loaded.push_back(entry.name);
-    if (!std::all_of(target, target + entry.value.numel(), [](float x) { return std::isfinite(x); }))
-      plan.report.non_finite.push_back(entry.name);
+    write_from_host(entry.value, [&](const Tensor& host) {
+      auto* target = host.data<float>();
+      copy_to_f32(to_memory_order(found->second->value.view(), entry.layout), target);
+      if (!std::all_of(target, target + host.numel(), [](float x) { return std::isfinite(x); }))
+        plan.report.non_finite.push_back(entry.name);
+    });
   }
   return std::move(plan.report);
 }
@@ -138,10 +138,11 @@ LoadReport load_into(ParamStore& store, const Checkpoint& checkpoint, const Load
 std::vector<NamedTensor> file_tensors(const ParamStore& store) {
   std::vector<NamedTensor> result;
   for (const Entry& entry : store.entries()) {
-    const Dims& stride = entry.value.stride();
+    const Tensor value = to_device(entry.value, {});
+    const Dims& stride = value.stride();
     const Dims file_stride =
         entry.layout == FileLayout::oihw ? Dims{stride[0], stride[3], stride[1], stride[2]} : stride;
-    result.push_back({entry.name, Tensor::alias(entry.value, entry.file_size(), file_stride)});
+    result.push_back({entry.name, Tensor::alias(value, entry.file_size(), file_stride)});
   }
   return result;
 }

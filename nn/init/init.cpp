@@ -1,5 +1,7 @@
 #include "nn/init/init.h"
 
+#include "tensor/transfer.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -97,10 +99,11 @@ void fill_directions(const Tensor& bias, std::int64_t heads, std::int64_t points
 
 void initialise(ParamStore& store, const InitOptions& options) {
   for (const Entry& entry : store.entries()) {
-    check<DeviceError>(entry.value.device().type == DeviceType::cpu, "initialise: ", entry.name,
-                       " is not in host memory");
-    fill_entry(entry, options);
-    entry.value.storage()->bump_version();
+    write_from_host(entry.value, [&](const Tensor& host) {
+      Entry filled = entry;
+      filled.value = host;
+      fill_entry(filled, options);
+    });
   }
 }
 

@@ -1,5 +1,7 @@
 #include "nn/init/test_weights.h"
 
+#include "tensor/transfer.h"
+
 #include <cmath>
 #include <string>
 
@@ -73,13 +75,14 @@ float HashStream::uniform(std::int64_t index) const {
 
 void fill_test_weights(ParamStore& store, std::string_view seed) {
   for (const Entry& entry : store.entries()) {
-    check<DeviceError>(entry.value.device().type == DeviceType::cpu, "fill_test_weights: ", entry.name,
-                       " is not in host memory");
     const HashStream stream(std::string(seed) + "/" + entry.name);
-    fill(entry, rule_of(entry.name, entry.file_size()), stream);
-    // The "no object" class weighs a tenth of the others in the classification loss.
-    if (entry.name == "criterion.empty_weight") entry.value.data<float>()[entry.value.numel() - 1] = 0.1f;
-    entry.value.storage()->bump_version();
+    write_from_host(entry.value, [&](const Tensor& host) {
+      Entry filled = entry;
+      filled.value = host;
+      fill(filled, rule_of(entry.name, entry.file_size()), stream);
+      // The "no object" class weighs a tenth of the others in the classification loss.
+      if (entry.name == "criterion.empty_weight") host.data<float>()[host.numel() - 1] = 0.1f;
+    });
   }
 }
 

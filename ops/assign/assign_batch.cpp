@@ -3,7 +3,7 @@
 #include "autograd/tape.h"
 #include "ops/assign/assign_batch_kernels.h"
 #include "ops/dispatch.h"
-#include "ops/transfer.h"
+#include "tensor/transfer.h"
 
 #include <algorithm>
 #include <limits>
@@ -86,7 +86,7 @@ AssignmentBatch assign_batch(const Tensor& cost, const Tensor& columns, Objectiv
 }
 
 void AssignmentBatch::check() const {
-  const Tensor on_host = moved_to(failed, {});
+  const Tensor on_host = to_device(failed, {});
   for (std::int64_t b = 0; b < on_host.numel(); ++b) {
     visage::check<NonFiniteError>(
         on_host.data<std::int32_t>()[b] == 0, "assign_batch: problem ", b,

@@ -3,6 +3,7 @@
 #include "ops/dispatch.h"
 #include "ops/optim/optim_kernels.h"
 #include "ops/transfer.h"
+#include "tensor/transfer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -59,7 +60,7 @@ Tensor norm_and_coefficient(const Spans& spans, double max_norm) {
 }  // namespace
 
 double global_norm(std::span<const Tensor> tensors) {
-  return *moved_to(norm_and_coefficient(spans_of("global_norm", tensors), 1), {}).data<double>();
+  return *to_device(norm_and_coefficient(spans_of("global_norm", tensors), 1), {}).data<double>();
 }
 
 Tensor gradient_clip(std::span<const Tensor> gradients, double max_norm) {

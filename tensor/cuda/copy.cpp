@@ -4,35 +4,24 @@
 #include "tensor/cuda/stream.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace visage::cuda {
 namespace {
 
-cudaMemcpyKind direction(DeviceType from, DeviceType to) {
-  if (from == DeviceType::cpu) return cudaMemcpyHostToDevice;
+cudaMemcpyKind direction(DeviceType to) {
   return to == DeviceType::cpu ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice;
 }
 
 }  // namespace
 
-Tensor copy_to(const Tensor& x, Device device) {
-  visage::check<ShapeError>(x.is_contiguous(), "copy_to: x must be contiguous; size ", x.size(), ", stride ",
-                            x.stride());
-  Tensor copy = Tensor::empty(x.size(), x.dtype(), device);
-  const View from = x.view();
-  const View to = copy.view();
-  if (x.numel() == 0) return copy;
-  if (from.device == DeviceType::cpu && to.device == DeviceType::cpu) {
-    std::memcpy(to.data, from.data, x.nbytes());
-    return copy;
-  }
+void copy(const Tensor& to, const Tensor& from) {
+  const View source = from.view(), target = to.view();
+  if (source.device == DeviceType::cpu) return upload(target.data, source.data, from.nbytes());
   const StreamHandle stream = current_stream();
-  check(cudaMemcpyAsync(to.data, from.data, x.nbytes(), direction(from.device, to.device),
+  check(cudaMemcpyAsync(target.data, source.data, from.nbytes(), direction(target.device),
                         static_cast<cudaStream_t>(stream.raw)),
         "cudaMemcpy");
-  if (from.device == DeviceType::cpu || to.device == DeviceType::cpu) synchronize(stream);
-  return copy;
+  if (target.device == DeviceType::cpu) synchronize(stream);
 }
 
 void clear(void* data, std::size_t bytes) {

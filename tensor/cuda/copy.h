@@ -3,10 +3,10 @@
 
 namespace visage::cuda {
 
-/// Copy of a contiguous tensor on `device`, without gradient history; returns a new tensor also when it is there
-/// already. A copy to the host has arrived when the function returns; a copy from the host has left its source. Between
-/// devices and for later kernels the current stream gives the order. throws ShapeError unless x is contiguous.
-[[nodiscard]] Tensor copy_to(const Tensor& x, Device device);
+/// Copies the bytes of `from` to `to`, contiguous tensors of one size and type of which at least one is on a GPU. A
+/// copy to the host has arrived when the function returns; a copy from ordinary host memory has left its source (for
+/// pinned memory: copy_async). Between devices and for later kernels the current stream gives the order.
+void copy(const Tensor& to, const Tensor& from);
 
 /// Sets `bytes` bytes of device memory to zero, in the order of the current stream.
 void clear(void* data, std::size_t bytes);

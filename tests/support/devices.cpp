@@ -1,12 +1,10 @@
 #include "tests/support/devices.h"
 
+#include "tensor/transfer.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdio>
-
-#ifdef VISAGE_CUDA
-#include "tensor/cuda/copy.h"
-#endif
 
 namespace visage::test {
 
@@ -25,13 +23,6 @@ void for_each_device(const std::function<void(Device)>& test) {
   static_cast<void>(told);
 }
 
-Tensor on(const Tensor& tensor, Device device) {
-  if (tensor.device() == device) return tensor;
-#ifdef VISAGE_CUDA
-  return cuda::copy_to(tensor, device);
-#else
-  fail<DeviceError>("tests: this build has no device but the CPU");
-#endif
-}
+Tensor on(const Tensor& tensor, Device device) { return to_device(tensor, device); }
 
 }  // namespace visage::test

@@ -25,6 +25,8 @@ class FastDetector final : public Detector {
         pixel_decoder_(model.pixel_decoder(), side_projections(model), dtype),
         decoder_(model.decoder(), model.pixel_decoder().mask_features(), dtype) {}
 
+  Device device() const override { return model_.device(); }
+
   Detection detect(const Tensor& images, DetectionTrace* trace) override {
     BackboneFeatures features;
     {
@@ -73,7 +75,7 @@ class FastDetector final : public Detector {
 }  // namespace
 
 std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision) {
-  return std::make_unique<FastDetector>(model, product_dtype(precision));
+  return std::make_unique<FastDetector>(model, product_dtype(precision, model.device()));
 }
 
 }  // namespace visage

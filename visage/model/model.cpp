@@ -1,6 +1,7 @@
 #include "visage/model/model.h"
 
 #include "tensor/stage_timer.h"
+#include "tensor/transfer.h"
 
 namespace visage {
 namespace {
@@ -21,12 +22,15 @@ void check_config(const ModelConfig& c) {
 // The class weights of the criterion: a buffer of the official state dict that inference does not read.
 void add_criterion_buffer(const nn::Scope& scope, int num_classes) {
   const Tensor weight = scope.buffer("empty_weight", {num_classes + 1});
-  for (int i = 0; i <= num_classes; ++i) weight.data<float>()[i] = i < num_classes ? 1.f : 0.1f;
+  write_from_host(weight, [&](const Tensor& host) {
+    for (int i = 0; i <= num_classes; ++i) host.data<float>()[i] = i < num_classes ? 1.f : 0.1f;
+  });
 }
 
 class PlainDetector final : public Detector {
  public:
   explicit PlainDetector(const Model& model) : model_(model) {}
+  Device device() const override { return model_.device(); }
 
   Detection detect(const Tensor& images, DetectionTrace* trace) override {
     DetectionTrace local;
@@ -56,7 +60,7 @@ class PlainDetector final : public Detector {
 
 }  // namespace
 
-Model::Model(const ModelConfig& config, Device device) : config_(config) {
+Model::Model(const ModelConfig& config, Device device) : config_(config), device_(device) {
   check_config(config);
   const nn::Scope root(params_, "", device);
   backbone_ = std::make_unique<ResNet>(root / "backbone", config.backbone);

@@ -20,6 +20,7 @@ class Model {
   Model& operator=(const Model&) = delete;
 
   const ModelConfig& config() const { return config_; }
+  Device device() const { return device_; }
   nn::ParamStore& params() { return params_; }
   const nn::ParamStore& params() const { return params_; }
 
@@ -30,6 +31,7 @@ class Model {
 
  private:
   ModelConfig config_;
+  Device device_;
   nn::ParamStore params_;
   std::unique_ptr<ResNet> backbone_;
   std::unique_ptr<PixelDecoder> pixel_decoder_;
@@ -58,6 +60,8 @@ struct DetectionTrace {
 class Detector {
  public:
   virtual ~Detector() = default;
+  /// Where the weights are, and the frames and results must be.
+  virtual Device device() const = 0;
   /// `trace` may be null.
   virtual Detection detect(const Tensor& images, DetectionTrace* trace) = 0;
 };

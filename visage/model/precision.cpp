@@ -5,8 +5,8 @@
 
 namespace visage {
 
-DType product_dtype(Precision precision) {
-  check<UsageError>(precision == Precision::f32 || cpu::onednn::has_fast_bf16(),
+DType product_dtype(Precision precision, Device device) {
+  check<UsageError>(precision == Precision::f32 || device.type == DeviceType::cuda || cpu::onednn::has_fast_bf16(),
                     "precision bf16: this CPU has neither AMX nor AVX-512 bf16 instructions; use precision f32");
   return precision == Precision::f32 ? DType::f32 : DType::bf16;
 }

@@ -2,6 +2,7 @@
 
 #include "tensor/files.h"
 #include "tensor/float16.h"
+#include "tensor/transfer.h"
 
 #include <nlohmann/json.hpp>
 
@@ -50,7 +51,7 @@ EmbeddingDump::~EmbeddingDump() = default;
 void EmbeddingDump::add(const QueryFrame& frame) {
   std::vector<Half> halves;
   for (Part& part : parts_) {
-    const Tensor& values = part.tensor(frame);
+    const Tensor values = to_device(part.tensor(frame), {});
     check<DTypeError>(values.dtype() == DType::f32 && values.is_contiguous(), "EmbeddingDump: ", part.name,
                       " must be contiguous f32");
     if (frames_ == 0) part.frame_size = values.size();

@@ -1,6 +1,7 @@
 #include "visage/pipeline/frame_detector.h"
 
 #include "tensor/stage_timer.h"
+#include "tensor/transfer.h"
 #include "visage/media/resize.h"
 #include "visage/pipeline/preprocess.h"
 
@@ -40,7 +41,7 @@ void FrameDetector::feed(media::Frame frame, const FrameVisitor& visit) {
 
 void FrameDetector::flush(const FrameVisitor& visit) {
   if (waiting_.empty()) return;
-  const Detection detection = detector_.detect(network_input(), nullptr);
+  const Detection detection = detector_.detect(to_device(network_input(), detector_.device()), nullptr);
   const ops::MaskSizes sizes = mask_sizes();
   std::vector<media::Frame> done;
   done.swap(waiting_);

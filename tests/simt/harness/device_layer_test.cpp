@@ -2,12 +2,12 @@
 #include "ops/dispatch.h"
 #include "simt/control.h"
 #include "tensor/cuda/allocator.h"
-#include "tensor/cuda/copy.h"
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/range.h"
 #include "tensor/cuda/stream.h"
 #include "tensor/stage_timer.h"
+#include "tensor/transfer.h"
 #include "tests/support/devices.h"
 #include "tests/support/values.h"
 
@@ -116,16 +116,18 @@ TEST(CudaCopy, ARoundTripKeepsEveryBit) {
     const simt::Streams previous = simt::set_streams(mode);
     for (const DType dtype : {DType::f32, DType::bf16, DType::i64, DType::u8}) {
       const Tensor x = test::converted(test::random_normal({7, 13}, 1, DType::f32, 50, 20), dtype);
-      const Tensor there = copy_to(x, kCuda);
+      const Tensor there = to_device(x, kCuda);
       EXPECT_TRUE(there.device() == kCuda);
-      const Tensor back = copy_to(copy_to(there, kCuda), {});
+      const Tensor twice = Tensor::empty(there.size(), there.dtype(), kCuda);
+      copy_into(twice, there);
+      const Tensor back = to_device(twice, {});
       EXPECT_EQ(test::values_of(back), test::values_of(x));
     }
     EXPECT_EQ(test::values_of(Tensor::zeros({100}, DType::f32, kCuda)), std::vector<double>(100, 0.));
     simt::set_streams(previous);
   }
-  EXPECT_EQ(copy_to(Tensor::empty({0, 3}), kCuda).numel(), 0);
-  EXPECT_THROW(copy_to(Tensor::alias(Tensor::zeros({2, 2}), {2, 2}, {1, 2}), kCuda), ShapeError);
+  EXPECT_EQ(to_device(Tensor::empty({0, 3}), kCuda).numel(), 0);
+  EXPECT_THROW((void)to_device(Tensor::alias(Tensor::zeros({2, 2}), {2, 2}, {1, 2}), kCuda), ShapeError);
 }
 
 TEST(CudaRanges, StagesAndOpsAreShownToAProfiler) {

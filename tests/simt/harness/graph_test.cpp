@@ -7,6 +7,7 @@
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/pinned.h"
 #include "tensor/cuda/stall.h"
+#include "tensor/transfer.h"
 #include "tests/support/values.h"
 
 #include <gmock/gmock.h>
@@ -46,14 +47,14 @@ Tensor add(const Tensor& x, float summand) {
   return y;
 }
 
-Tensor filled(float value) { return copy_to(Tensor::from({4}, std::vector<float>(4, value).data()), kCuda); }
+Tensor filled(float value) { return to_device(Tensor::from({4}, std::vector<float>(4, value).data()), kCuda); }
 void fill(const Tensor& x, float value) {
   check(cudaMemcpyAsync(x.data<float>(), std::vector<float>(4, value).data(), x.nbytes(), cudaMemcpyHostToDevice,
                         static_cast<cudaStream_t>(current_stream().raw)),
         "cudaMemcpyAsync");
 }
 std::vector<double> all(double value) { return std::vector<double>(4, value); }
-std::vector<double> host(const Tensor& x) { return test::values_of(copy_to(x, {})); }
+std::vector<double> host(const Tensor& x) { return test::values_of(to_device(x, {})); }
 
 TEST_P(Graphs, ReplayTheirWorkOnNewInputs) {
   const Tensor x = filled(1);
@@ -161,9 +162,9 @@ TEST_P(Graphs, HoldCopiesFromAndToPinnedMemory) {
 }
 
 TEST_P(Graphs, GiveTheSameAsTheOpItself) {
-  const Tensor x = copy_to(test::random_normal({5, 12}, 1), kCuda);
-  const Tensor weight = copy_to(test::random_normal({12}, 2), kCuda),
-               bias = copy_to(test::random_normal({12}, 3), kCuda);
+  const Tensor x = to_device(test::random_normal({5, 12}, 1), kCuda);
+  const Tensor weight = to_device(test::random_normal({12}, 2), kCuda),
+               bias = to_device(test::random_normal({12}, 3), kCuda);
   Tensor y;
   const Graph graph([&] { y = ops::layer_norm(x, weight, bias); });
   graph.launch();
@@ -188,7 +189,7 @@ TEST(GraphFaults, WaitingForTheDevice) {
   const Tensor x = filled(1);
   expect_refused([&] { synchronize(current_stream()); }, "cudaStreamSynchronize: cudaErrorStreamCaptureUnsupported");
   expect_refused([&] { check(cudaDeviceSynchronize(), "all"); }, "all: cudaErrorStreamCaptureUnsupported");
-  expect_refused([&] { static_cast<void>(copy_to(add(x, 1), {})); }, "cudaErrorStreamCaptureUnsupported");
+  expect_refused([&] { static_cast<void>(to_device(add(x, 1), {})); }, "cudaErrorStreamCaptureUnsupported");
   Event event;
   const auto wait_for_event = [&] {
     event.record(current_stream());

@@ -3,9 +3,9 @@
 #include "ops/conv/conv2d.h"
 #include "ops/linear/linear.h"
 #include "simt/control.h"
-#include "tensor/cuda/copy.h"
 #include "tensor/cuda/error.h"
 #include "tensor/cuda/graph.h"
+#include "tensor/transfer.h"
 #include "tests/support/values.h"
 
 #include <cuda_runtime.h>
@@ -17,9 +17,9 @@ namespace {
 constexpr Device kCuda{DeviceType::cuda, 0};
 
 Tensor on_gpu(const Dims& size, std::uint64_t seed, DType dtype = DType::f32) {
-  return copy_to(test::random_normal(size, seed, dtype), kCuda);
+  return to_device(test::random_normal(size, seed, dtype), kCuda);
 }
-std::vector<double> host(const Tensor& x) { return test::values_of(copy_to(x, {})); }
+std::vector<double> host(const Tensor& x) { return test::values_of(to_device(x, {})); }
 
 class ProductGraphs : public testing::TestWithParam<simt::Streams> {
  protected:
