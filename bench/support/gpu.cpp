@@ -7,7 +7,7 @@
 #include <random>
 
 #ifdef VISAGE_CUDA
-#include "tensor/cuda/copy.h"
+#include "tensor/transfer.h"
 #include "tensor/cuda/stream.h"
 #endif
 
@@ -35,7 +35,7 @@ Tensor random_on_gpu(const Dims& size, DType dtype) {
 
 #ifdef VISAGE_CUDA
 
-Tensor to_gpu(const Tensor& x) { return cuda::copy_to(x, {DeviceType::cuda, 0}); }
+Tensor to_gpu(const Tensor& x) { return to_device(x, {DeviceType::cuda, 0}); }
 
 double gpu_copy_bandwidth() {
   static const double bandwidth = [] {
@@ -44,11 +44,11 @@ double gpu_copy_bandwidth() {
     const Tensor from = Tensor::zeros({kBytes}, DType::u8, gpu);
     const StreamHandle stream = cuda::current_stream();
     cuda::Event start(cuda::Event::Timing::on), stop(cuda::Event::Timing::on);
-    (void)cuda::copy_to(from, gpu);  // fills the allocator's cache
+    (void)to_device(from, gpu);  // fills the allocator's cache
     double best = 0;
     for (int i = 0; i < 5; ++i) {
       start.record(stream);
-      (void)cuda::copy_to(from, gpu);
+      (void)to_device(from, gpu);
       stop.record(stream);
       stop.synchronize();
       best = std::max(best, 2e3 * static_cast<double>(kBytes) / static_cast<double>(stop.milliseconds_since(start)));

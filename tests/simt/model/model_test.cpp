@@ -1,0 +1,198 @@
+// The whole network on the host-executed GPU against the CPU: an inference frame with both plans, tracks of a clip, and
+// a training step with every gradient and every parameter after it.
+#include "nn/init/test_weights.h"
+#include "ops/optim/adamw.h"
+#include "ops/optim/gradient_norm.h"
+#include "tensor/transfer.h"
+#include "tests/support/values.h"
+#include "visage/model/training_losses.h"
+#include "visage/pipeline/video_pipeline.h"
+#include "visage/pseudo/procedural.h"
+#include "visage/pseudo/pseudo_video.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace visage {
+namespace {
+
+constexpr Device kCuda{DeviceType::cuda, 0};
+
+ModelConfig tiny() {
+  ModelConfig config;
+  config.backbone = {.depth = 18, .width = 8};
+  config.detector = {.num_classes = 3,
+                     .num_queries = 7,
+                     .hidden = 32,
+                     .heads = 2,
+                     .encoder_layers = 2,
+                     .encoder_ffn = 48,
+                     .decoder_layers = 4,
+                     .decoder_ffn = 48};
+  return config;
+}
+
+/// The same weights on both devices.
+struct Twins {
+  Model cpu{tiny()}, cuda{tiny(), kCuda};
+  Twins() {
+    nn::fill_test_weights(cpu.params(), "twins");
+    nn::fill_test_weights(cuda.params(), "twins");
+  }
+};
+
+/// Largest difference relative to the largest magnitude.
+double difference(const Tensor& expected, const Tensor& actual) {
+  const auto a = test::values_of(expected), b = test::values_of(actual);
+  if (a.size() != b.size()) return INFINITY;
+  double largest = 0, apart = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(b[i])) return INFINITY;
+    largest = std::max(largest, std::abs(a[i]));
+    apart = std::max(apart, std::abs(a[i] - b[i]));
+  }
+  return apart / (largest + 1e-12);
+}
+
+void expect_same(const Detection& expected, const Detection& actual, double tolerance) {
+  EXPECT_EQ(actual.class_logits.device(), kCuda);
+  EXPECT_LE(difference(expected.class_logits, actual.class_logits), tolerance);
+  EXPECT_LE(difference(expected.mask_logits, actual.mask_logits), tolerance);
+  EXPECT_LE(difference(expected.object, actual.object), tolerance);
+  EXPECT_LE(difference(expected.appearance, actual.appearance), tolerance);
+}
+
+TEST(ModelOnCuda, PlainPlanEqualsTheCpu) {
+  const Twins models;
+  const Tensor images = test::random_normal({2, 64, 96, 3}, 1);
+  const Detection expected = make_plain_detector(models.cpu)->detect(images, nullptr);
+  expect_same(expected, make_plain_detector(models.cuda)->detect(to_device(images, kCuda), nullptr), 2e-4);
+}
+
+TEST(ModelOnCuda, FastPlanEqualsTheCpu) {
+  const Twins models;
+  const auto on_cpu = make_fast_detector(models.cpu, Precision::f32);
+  const auto on_cuda = make_fast_detector(models.cuda, Precision::f32);
+  for (const Dims& size : {Dims{1, 64, 96, 3}, Dims{2, 32, 64, 3}}) {
+    SCOPED_TRACE(testing::Message() << size);
+    const Tensor images = test::random_normal(size, 1);
+    expect_same(on_cpu->detect(images, nullptr), on_cuda->detect(to_device(images, kCuda), nullptr), 2e-4);
+  }
+}
+
+TEST(ModelOnCuda, Bf16PlanIsNearTheF32Plan) {
+  const Twins models;
+  const Tensor images = test::random_normal({1, 64, 64, 3}, 1);
+  const Detection expected = make_fast_detector(models.cpu, Precision::f32)->detect(images, nullptr);
+  const Detection actual =
+      make_fast_detector(models.cuda, Precision::bf16)->detect(to_device(images, kCuda), nullptr);
+  // A mask bit that flips changes what a query attends to: single queries may differ, not the whole.
+  EXPECT_LE(difference(expected.class_logits, actual.class_logits), 0.3);
+  EXPECT_LE(difference(expected.object, actual.object), 0.3);
+}
+
+TEST(ModelOnCuda, TracksOfAClipAreThoseOfTheCpu) {
+  const Twins models;
+  const pseudo::PseudoOptions clip{.size = {96, 64}, .frames = 4, .curve_frames = 12};
+  const pseudo::PseudoVideo drawn(clip, 0, pseudo::ProceduralObjects(), pseudo::ProceduralBackgrounds());
+  pipeline::PipelineOptions options;
+  options.shortest_edge = 64;
+  options.assembly.min_score = 0;
+  pipeline::VideoPipeline on_cpu(models.cpu, options), on_cuda(models.cuda, options);
+  for (std::int64_t t = 0; t < drawn.frames(); ++t) {
+    SCOPED_TRACE(testing::Message() << "frame " << t);
+    const auto frame = [&] { return media::Frame{.image = drawn.render(t).image, .name = std::to_string(t)}; };
+    const auto expected = on_cpu.feed(frame()), actual = on_cuda.feed(frame());
+    ASSERT_EQ(expected.size(), 1);
+    ASSERT_EQ(actual.size(), 1);
+    const auto &wanted = expected[0].result.objects, &given = actual[0].result.objects;
+    ASSERT_EQ(wanted.size(), given.size());
+    for (std::size_t k = 0; k < wanted.size(); ++k) {
+      EXPECT_EQ(wanted[k].track, given[k].track);
+      EXPECT_EQ(wanted[k].label, given[k].label);
+      EXPECT_NEAR(wanted[k].score, given[k].score, 1e-4);
+      EXPECT_EQ(wanted[k].mask, given[k].mask);
+    }
+  }
+}
+
+/// One clip of two frames with two objects, one of which is missing in the second.
+std::vector<FrameTargets> targets() {
+  std::vector<FrameTargets> frames(2);
+  for (std::size_t t = 0; t < frames.size(); ++t) {
+    frames[t].labels = {0, t == 0 ? 2 : 3};
+    frames[t].ids = {10, t == 0 ? 11 : -1};
+    frames[t].masks = Tensor::zeros({2, 64, 64}, DType::u8);
+    auto* const mask = frames[t].masks.data<std::uint8_t>();
+    for (int y = 10; y < 40; ++y)
+      for (int x = 8; x < 30; ++x) mask[y * 64 + x + 4 * static_cast<int>(t)] = 1;
+    for (int y = 35; y < 60 && t == 0; ++y)
+      for (int x = 40; x < 60; ++x) mask[(64 + y) * 64 + x] = 1;
+  }
+  return frames;
+}
+
+UniformSource points() {
+  return [call = 0](const Dims& size) mutable {
+    Tensor t = Tensor::empty(size);
+    const nn::HashStream stream("points/" + std::to_string(call++));
+    for (std::int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = stream.uniform(i);
+    return t;
+  };
+}
+
+/// Losses, gradients by name and parameters after the step, all on the host.
+struct Step {
+  std::vector<double> losses;
+  std::vector<std::pair<std::string, Tensor>> gradients, parameters;
+  double norm = 0;
+};
+
+Step train_step(Model& model, const Tensor& images) {
+  Step step;
+  TrainingLossConfig config;
+  config.masks.num_points = 60;
+  autograd::Tape tape;
+  const TrainingLosses losses =
+      training_losses(model, to_device(images, model.device()), targets(), 2, points(), config);
+  for (const LossTerm& term : losses.terms) step.losses.push_back(item(autograd::detach(term.value)));
+  tape.backward(losses.total);
+  std::vector<Tensor> gradients;
+  std::vector<ops::AdamWTensor> updates;
+  for (const nn::Entry& entry : model.params().entries()) {
+    if (entry.kind != nn::Kind::parameter) continue;
+    const Tensor gradient = autograd::grad(entry.value);
+    if (!gradient) continue;
+    gradients.push_back(gradient);
+    step.gradients.emplace_back(entry.name, to_device(gradient, {}));
+    const auto zeros = [&] { return Tensor::zeros(gradient.size(), DType::f32, gradient.device()); };
+    updates.push_back({entry.value, gradient, zeros(), zeros(), 1e-3, 0.05});
+  }
+  step.norm = ops::global_norm(gradients);
+  ops::adamw_step(updates, {.step = 1, .gradient_scale = ops::clip_coefficient(step.norm, 0.01)});
+  for (const nn::Entry& entry : model.params().entries())
+    step.parameters.emplace_back(entry.name, to_device(entry.value, {}));
+  return step;
+}
+
+TEST(ModelOnCuda, TrainingStepEqualsTheCpu) {
+  Twins models;
+  const Tensor images = test::random_normal({2, 64, 64, 3}, 3);
+  const Step expected = train_step(models.cpu, images), actual = train_step(models.cuda, images);
+  ASSERT_EQ(expected.losses.size(), actual.losses.size());
+  for (std::size_t i = 0; i < expected.losses.size(); ++i)
+    EXPECT_NEAR(expected.losses[i], actual.losses[i], 2e-4 * (1 + std::abs(expected.losses[i]))) << "term " << i;
+  EXPECT_NEAR(expected.norm, actual.norm, 1e-3 * expected.norm);
+  ASSERT_EQ(expected.gradients.size(), actual.gradients.size());
+  for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
+    EXPECT_EQ(expected.gradients[i].first, actual.gradients[i].first);
+    EXPECT_LE(difference(expected.gradients[i].second, actual.gradients[i].second), 5e-3) << expected.gradients[i].first;
+  }
+  for (std::size_t i = 0; i < expected.parameters.size(); ++i)
+    EXPECT_LE(difference(expected.parameters[i].second, actual.parameters[i].second), 5e-3)
+        << expected.parameters[i].first;
+}
+
+}  // namespace
+}  // namespace visage
