@@ -8,7 +8,8 @@
 namespace visage::cuda {
 namespace {
 
-cudaMemcpyKind direction(DeviceType to) {
+cudaMemcpyKind direction(DeviceType from, DeviceType to) {
+  if (from == DeviceType::cpu) return cudaMemcpyHostToDevice;
   return to == DeviceType::cpu ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice;
 }
 
@@ -16,11 +17,11 @@ cudaMemcpyKind direction(DeviceType to) {
 
 void copy(const Tensor& to, const Tensor& from) {
   const View source = from.view(), target = to.view();
-  if (source.device == DeviceType::cpu) return upload(target.data, source.data, from.nbytes());
   const StreamHandle stream = current_stream();
-  check(cudaMemcpyAsync(target.data, source.data, from.nbytes(), direction(target.device),
+  check(cudaMemcpyAsync(target.data, source.data, from.nbytes(), direction(source.device, target.device),
                         static_cast<cudaStream_t>(stream.raw)),
         "cudaMemcpy");
+  // From ordinary host memory the driver has staged the bytes by now.
   if (target.device == DeviceType::cpu) synchronize(stream);
 }
 

@@ -85,8 +85,7 @@ TEST(ModelOnCuda, Bf16PlanIsNearTheF32Plan) {
   const Twins models;
   const Tensor images = test::random_normal({1, 64, 64, 3}, 1);
   const Detection expected = make_fast_detector(models.cpu, Precision::f32)->detect(images, nullptr);
-  const Detection actual =
-      make_fast_detector(models.cuda, Precision::bf16)->detect(to_device(images, kCuda), nullptr);
+  const Detection actual = make_fast_detector(models.cuda, Precision::bf16)->detect(to_device(images, kCuda), nullptr);
   // A mask bit that flips changes what a query attends to: single queries may differ, not the whole.
   EXPECT_LE(difference(expected.class_logits, actual.class_logits), 0.3);
   EXPECT_LE(difference(expected.object, actual.object), 0.3);
@@ -187,7 +186,8 @@ TEST(ModelOnCuda, TrainingStepEqualsTheCpu) {
   ASSERT_EQ(expected.gradients.size(), actual.gradients.size());
   for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
     EXPECT_EQ(expected.gradients[i].first, actual.gradients[i].first);
-    EXPECT_LE(difference(expected.gradients[i].second, actual.gradients[i].second), 5e-3) << expected.gradients[i].first;
+    EXPECT_LE(difference(expected.gradients[i].second, actual.gradients[i].second), 5e-3)
+        << expected.gradients[i].first;
   }
   for (std::size_t i = 0; i < expected.parameters.size(); ++i)
     EXPECT_LE(difference(expected.parameters[i].second, actual.parameters[i].second), 5e-3)
