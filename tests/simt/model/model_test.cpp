@@ -42,17 +42,17 @@ struct Twins {
   }
 };
 
-/// Largest difference relative to the largest magnitude.
-double difference(const Tensor& expected, const Tensor& actual) {
+/// Largest difference relative to the largest magnitude, or to `least` where that is larger.
+double difference(const Tensor& expected, const Tensor& actual, double least = 1e-12) {
   const auto a = test::values_of(expected), b = test::values_of(actual);
   if (a.size() != b.size()) return INFINITY;
-  double largest = 0, apart = 0;
+  double largest = least, apart = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (std::isnan(b[i])) return INFINITY;
     largest = std::max(largest, std::abs(a[i]));
     apart = std::max(apart, std::abs(a[i] - b[i]));
   }
-  return apart / (largest + 1e-12);
+  return apart / largest;
 }
 
 void expect_same(const Detection& expected, const Detection& actual, double tolerance) {
