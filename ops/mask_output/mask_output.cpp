@@ -5,6 +5,9 @@
 #include "ops/mask_output/mask_output_kernels.h"
 #include "tensor/cpu/features.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/transfer.h"
+
+#include <algorithm>
 
 namespace visage::ops {
 namespace {
@@ -20,30 +23,112 @@ void check_sizes(const Tensor& logits, const MaskSizes& sizes) {
                     ", does not fit in the padded input, ", sizes.padded.height, " x ", sizes.padded.width);
 }
 
+std::int64_t words_of(const ImageSize& size) { return (size.height * size.width + 63) / 64; }
+
+/// Rows whose bits are null are skipped.
+void run_on_cpu(const Tensor& logits, const MaskSizes& sizes, std::vector<MaskOutputRow>& rows) {
+  mask_output_cpu({logits.view(), sizes.padded.height, sizes.padded.width, sizes.image.height, sizes.image.width,
+                   sizes.output.height, sizes.output.width, rows.data()},
+                  cpu::features().avx512 ? avx512_column_kernels() : portable_column_kernels());
+}
+
+/// Calls room(q), which returns a place for the cleared bits, for every query with a positive logit.
+template <class Room>
+std::vector<MaskOutputRow> rows_for(const Tensor& logits, Room&& room) {
+  const std::int64_t queries = logits.size(0), area = logits.size(1) * logits.size(2);
+  std::vector<MaskOutputRow> rows(queries);
+  cpu::parallel_for(queries, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t q = begin; q < end; ++q)
+      rows[q].bits = any_positive_cpu(logits.data<float>() + q * area, area) ? room(q) : nullptr;
+  });
+  return rows;
+}
+
+std::vector<QueryMask> masks_on_cpu(const Tensor& logits, const MaskSizes& sizes) {
+  std::vector<QueryMask> masks(logits.size(0));
+  std::vector<MaskOutputRow> rows = rows_for(logits, [&](std::int64_t q) {
+    masks[q].bits.resize(words_of(sizes.output));
+    return masks[q].bits.data();
+  });
+  run_on_cpu(logits, sizes, rows);
+  for (std::size_t q = 0; q < masks.size(); ++q) {
+    masks[q].quality_sum = rows[q].quality_sum;
+    masks[q].quality_count = rows[q].quality_count;
+  }
+  return masks;
+}
+
+void batch_on_cpu(const Tensor& logits, const MaskSizes& sizes, const MaskBatch& batch) {
+  auto* const bits = batch.bits.data<std::uint64_t>();
+  const std::int64_t words = batch.bits.size(1);
+  std::fill_n(bits, batch.bits.numel(), std::uint64_t{0});
+  std::vector<MaskOutputRow> rows = rows_for(logits, [&](std::int64_t q) { return bits + q * words; });
+  run_on_cpu(logits, sizes, rows);
+  for (std::int64_t q = 0; q < batch.seen.numel(); ++q) {
+    batch.quality_sum.data<double>()[q] = rows[q].quality_sum;
+    batch.quality_count.data<std::int64_t>()[q] = rows[q].quality_count;
+    batch.seen.data<std::int32_t>()[q] = rows[q].bits != nullptr;
+  }
+}
+
+/// Calls launch(args) with what the kernels are given.
+template <class Launch>
+void batch_on_gpu(const Tensor& logits, const MaskSizes& sizes, const MaskBatch& batch, Launch&& launch) {
+  const auto groups = [](const ImageSize& size) { return (size.width + kMaskGroup - 1) / kMaskGroup; };
+  const bool same = sizes.image.height == sizes.output.height && sizes.image.width == sizes.output.width;
+  const Dims parts{logits.size(0), groups(sizes.image) + (same ? 0 : groups(sizes.output))};
+  const Tensor sum = Tensor::empty(parts, DType::f64, logits.device());
+  const Tensor count = Tensor::empty(parts, DType::i32, logits.device());
+  const Tensor seen = Tensor::empty(parts, DType::i32, logits.device());
+  const MaskBatchArgs args{logits.view(),
+                           sizes.padded.height,
+                           sizes.padded.width,
+                           sizes.image.height,
+                           sizes.image.width,
+                           sizes.output.height,
+                           sizes.output.width,
+                           batch.bits.view(),
+                           batch.quality_sum.view(),
+                           batch.quality_count.view(),
+                           batch.seen.view(),
+                           sum.view(),
+                           count.view(),
+                           seen.view()};
+  launch(args);
+}
+
 }  // namespace
+
+MaskBatch mask_batch(const Tensor& logits, const MaskSizes& sizes) {
+  check_sizes(logits, sizes);
+  autograd::not_differentiable("mask_batch", {logits});
+  const Dims per_query{logits.size(0)};
+  const MaskBatch batch{Tensor::empty({logits.size(0), words_of(sizes.output)}, DType::i64, logits.device()),
+                        Tensor::empty(per_query, DType::f64, logits.device()),
+                        Tensor::empty(per_query, DType::i64, logits.device()),
+                        Tensor::empty(per_query, DType::i32, logits.device())};
+  on_device(
+      logits.device(), [&] { batch_on_cpu(logits, sizes, batch); },
+      [&](StreamHandle stream) {
+        batch_on_gpu(logits, sizes, batch, [&](const MaskBatchArgs& args) { mask_batch_cuda(args, stream); });
+      });
+  return batch;
+}
 
 std::vector<QueryMask> mask_output(const Tensor& logits, const MaskSizes& sizes) {
   check_sizes(logits, sizes);
   autograd::not_differentiable("mask_output", {logits});
-  const std::int64_t queries = logits.size(0), area = logits.size(1) * logits.size(2);
-  const auto words = static_cast<std::size_t>((sizes.output.height * sizes.output.width + 63) / 64);
-  std::vector<QueryMask> masks(queries);
-  on_cpu("mask_output", logits.device(), [&] {
-    std::vector<MaskOutputRow> rows(queries);
-    cpu::parallel_for(queries, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t q = begin; q < end; ++q) {
-        if (any_positive_cpu(logits.data<float>() + q * area, area)) masks[q].bits.resize(words);
-        rows[q].bits = masks[q].bits.empty() ? nullptr : masks[q].bits.data();
-      }
-    });
-    mask_output_cpu({logits.view(), sizes.padded.height, sizes.padded.width, sizes.image.height, sizes.image.width,
-                     sizes.output.height, sizes.output.width, rows.data()},
-                    cpu::features().avx512 ? avx512_column_kernels() : portable_column_kernels());
-    for (std::int64_t q = 0; q < queries; ++q) {
-      masks[q].quality_sum = rows[q].quality_sum;
-      masks[q].quality_count = rows[q].quality_count;
-    }
-  });
+  if (logits.device().type == DeviceType::cpu) return masks_on_cpu(logits, sizes);
+  const MaskBatch batch = mask_batch(logits, sizes);
+  const Tensor bits = to_device(batch.bits, {}), sums = to_device(batch.quality_sum, {});
+  const Tensor counts = to_device(batch.quality_count, {}), seen = to_device(batch.seen, {});
+  std::vector<QueryMask> masks(logits.size(0));
+  for (std::size_t q = 0; q < masks.size(); ++q) {
+    const auto* const first = bits.data<std::uint64_t>() + static_cast<std::int64_t>(q) * bits.size(1);
+    if (seen.data<std::int32_t>()[q]) masks[q].bits.assign(first, first + bits.size(1));
+    masks[q].quality_sum = sums.data<double>()[q];
+    masks[q].quality_count = counts.data<std::int64_t>()[q];
+  }
   return masks;
 }
 

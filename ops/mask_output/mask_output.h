@@ -1,15 +1,11 @@
 #pragma once
+#include "ops/image_size.h"
 #include "tensor/tensor.h"
 
 #include <cstdint>
 #include <vector>
 
 namespace visage::ops {
-
-struct ImageSize {
-  std::int64_t height = 0;
-  std::int64_t width = 0;
-};
 
 /// Sizes a predicted mask passes through: resized to the padded network input, cropped to the image, resized to the
 /// output.
@@ -32,6 +28,18 @@ struct QueryMask {
 /// their thresholding and the sums of the mask quality. Queries without a positive logit are skipped: every resized
 /// value is a convex combination of logits. throws ShapeError if a size is empty or the image does not fit in the
 /// padded input.
+/// Logits on a GPU are worked on there; the masks are fetched, which waits for it.
 [[nodiscard]] std::vector<QueryMask> mask_output(const Tensor& logits, const MaskSizes& sizes);
+
+/// The final masks of all queries where the logits are.
+struct MaskBatch {
+  Tensor bits;           // i64 [Q, words], as in QueryMask; zeros without a positive logit
+  Tensor quality_sum;    // f64 [Q]
+  Tensor quality_count;  // i64 [Q]
+  Tensor seen;           // i32 [Q]: whether there is a positive logit
+};
+
+/// mask_output without waiting for the device.
+[[nodiscard]] MaskBatch mask_batch(const Tensor& logits, const MaskSizes& sizes);
 
 }  // namespace visage::ops

@@ -42,6 +42,18 @@ struct MaskOutputArgs {
   MaskOutputRow* rows;
 };
 void mask_output_cpu(const MaskOutputArgs& args, const ColumnKernels& kernels);
+
+inline constexpr int kMaskGroup = 32;  // columns of the image or the output that one CUDA block takes
+
+struct MaskBatchArgs {
+  View logits;  // [Q,h,w]
+  std::int64_t padded_height, padded_width;
+  std::int64_t image_height, image_width;
+  std::int64_t output_height, output_width;
+  View bits, quality_sum, quality_count, seen;    // as in MaskBatch
+  View partial_sum, partial_count, partial_seen;  // f64, i32, i32 [Q, groups] scratch
+};
+void mask_batch_cuda(const MaskBatchArgs& args, StreamHandle stream);
 bool any_positive_cpu(const float* logits, std::int64_t count);
 
 }  // namespace visage::ops

@@ -3,6 +3,7 @@
 #include "ops/mask_output/mask_output_kernels.h"
 #include "ops/resize/resize.h"
 #include "tensor/cpu/features.h"
+#include "tests/support/devices.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>
@@ -75,25 +76,48 @@ void expect_equal(const QueryMask& got, const TwoSteps& want, std::int64_t q, co
 }
 
 TEST(MaskOutput, FollowsTheTwoStepRule) {
-  for (std::size_t i = 0; i < kProblems.size(); ++i) {
-    SCOPED_TRACE("problem " + std::to_string(i));
-    const auto& [size, sizes] = kProblems[i];
-    const Tensor logits = random_logits(size, 6);
-    const TwoSteps want = two_steps(logits, sizes);
-    const std::vector<QueryMask> got = mask_output(logits, sizes);
-    ASSERT_EQ(got.size(), 6u);
-    EXPECT_TRUE(got[0].bits.empty());
-    EXPECT_EQ(got[0].quality_count, 0);
-    for (std::int64_t q = 1; q < 6; ++q) {
-      const std::int64_t area = size.height * size.width;
-      const float* from = logits.data<float>() + q * area;
-      const bool positive = std::any_of(from, from + area, [](float x) { return x > 0; });
-      if (positive)
-        expect_equal(got[q], want, q, sizes);
-      else
-        EXPECT_TRUE(got[q].bits.empty());
+  test::for_each_device([](Device device) {
+    for (std::size_t i = 0; i < kProblems.size(); ++i) {
+      SCOPED_TRACE("problem " + std::to_string(i));
+      const auto& [size, sizes] = kProblems[i];
+      const Tensor logits = random_logits(size, 6);
+      const TwoSteps want = two_steps(logits, sizes);
+      const std::vector<QueryMask> got = mask_output(test::on(logits, device), sizes);
+      ASSERT_EQ(got.size(), 6u);
+      EXPECT_TRUE(got[0].bits.empty());
+      EXPECT_EQ(got[0].quality_count, 0);
+      for (std::int64_t q = 1; q < 6; ++q) {
+        const std::int64_t area = size.height * size.width;
+        const float* from = logits.data<float>() + q * area;
+        const bool positive = std::any_of(from, from + area, [](float x) { return x > 0; });
+        if (positive)
+          expect_equal(got[q], want, q, sizes);
+        else
+          EXPECT_TRUE(got[q].bits.empty());
+      }
     }
-  }
+  });
+}
+
+TEST(MaskOutput, ABatchHoldsTheSameMasks) {
+  const auto& [size, sizes] = kProblems[2];
+  const Tensor logits = random_logits(size, 5);
+  const std::vector<QueryMask> masks = mask_output(logits, sizes);
+  test::for_each_device([&, sizes = sizes](Device device) {
+    const MaskBatch batch = mask_batch(test::on(logits, device), sizes);
+    const Tensor bits = test::on(batch.bits, {});
+    const auto sums = test::values_of(batch.quality_sum), counts = test::values_of(batch.quality_count);
+    const auto seen = test::values_of(batch.seen);
+    for (std::int64_t q = 0; q < logits.size(0); ++q) {
+      const auto* row = bits.data<std::uint64_t>() + q * bits.size(1);
+      std::vector<std::uint64_t> want = masks[q].bits;
+      EXPECT_EQ(seen[q], !want.empty());
+      want.resize(bits.size(1));
+      EXPECT_EQ(std::vector<std::uint64_t>(row, row + bits.size(1)), want);
+      EXPECT_NEAR(sums[q], masks[q].quality_sum, 1e-6 * masks[q].quality_sum);
+      EXPECT_EQ(counts[q], static_cast<double>(masks[q].quality_count));
+    }
+  });
 }
 
 TEST(MaskOutput, BothKernelsAgree) {
