@@ -38,13 +38,13 @@ Batch collate(std::span<const ClipSample> clips, int64_t step) {
     }
   }
   const int64_t height = pipeline::padded_side(largest.height), width = pipeline::padded_side(largest.width);
-  batch.images = Tensor::zeros({batch.clips * batch.frames, height, width, 3});
-  float* to = batch.images.data<float>();
+  batch.images = Tensor::empty({batch.clips * batch.frames, height, width, 3});
+  std::int64_t index = 0;
   for (const ClipSample& clip : clips) {
     batch.sources.push_back(clip.description());
     for (const FrameSample& frame : clip.frames) {
-      pipeline::normalise(frame.image, to, width);
-      to += height * width * 3;
+      const ops::ImageSize size{frame.image.height, frame.image.width};
+      pipeline::write_network_input(frame.image, ops::plan_input(size, size, {height, width}), batch.images, index++);
       batch.sizes.push_back(frame.image.size());
       batch.targets.push_back(padded_targets(clip, frame, height, width));
     }

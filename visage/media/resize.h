@@ -10,11 +10,8 @@ namespace visage::media {
 /// precision. Throws UsageError when shortest < 1 or longest < 1, InputError when `in` is empty.
 [[nodiscard]] Size resized_size(Size in, int shortest, int longest);
 
-/// Bilinear resize with antialiasing: per axis, with ratio r = in / out and filter width f = max(r, 1),
-///   out[i] = sum_j w_ij in[j],   w_ij = max(0, 1 - |j + 0.5 - (i + 0.5) r| / f), normalised to sum 1,
-/// columns first, then rows, weights in 22-bit fixed point, the intermediate image rounded to 8 bits. This is the
-/// filter of Pillow's Image.resize(BILINEAR), which the official pipeline uses; results are equal bit by bit. An axis
-/// that keeps its length is copied. Throws UsageError when `out` is empty.
+/// Bilinear resize with antialiasing, bit by bit that of Pillow's Image.resize(BILINEAR), which the official pipeline
+/// uses (ops::resize_antialiased). Throws UsageError when `out` is empty.
 [[nodiscard]] Image resize(const Image& image, Size out);
 
 }  // namespace visage::media

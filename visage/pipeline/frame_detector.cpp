@@ -1,9 +1,7 @@
 #include "visage/pipeline/frame_detector.h"
 
 #include "tensor/stage_timer.h"
-#include "tensor/transfer.h"
 #include "visage/media/resize.h"
-#include "visage/pipeline/preprocess.h"
 
 namespace visage::pipeline {
 
@@ -41,7 +39,7 @@ void FrameDetector::feed(media::Frame frame, const FrameVisitor& visit) {
 
 void FrameDetector::flush(const FrameVisitor& visit) {
   if (waiting_.empty()) return;
-  const Detection detection = detector_.detect(to_device(network_input(), detector_.device()), nullptr);
+  const Detection detection = detector_.detect(network_input(), nullptr);
   const ops::MaskSizes sizes = mask_sizes();
   std::vector<media::Frame> done;
   done.swap(waiting_);
@@ -49,14 +47,17 @@ void FrameDetector::flush(const FrameVisitor& visit) {
     visit(std::move(done[i]), query_frame(detection, static_cast<std::int64_t>(i), sizes));
 }
 
-Tensor FrameDetector::network_input() const {
+Tensor FrameDetector::network_input() {
   const StageTimer timer("preprocess");
-  const ops::ImageSize image = mask_sizes().image;
-  const media::Size resized{static_cast<int>(image.width), static_cast<int>(image.height)};
-  std::vector<media::Image> images;
-  for (const media::Frame& frame : waiting_)
-    images.push_back(resized == size_ ? frame.image : media::resize(frame.image, resized));
-  return pipeline::network_input(images);
+  if (plan_.frame == ops::ImageSize{}) {
+    const ops::MaskSizes sizes = mask_sizes();
+    plan_ = ops::plan_input(sizes.output, sizes.image, sizes.padded, detector_.device());
+  }
+  const auto frames = static_cast<std::int64_t>(waiting_.size());
+  const Tensor input =
+      Tensor::empty({frames, plan_.padded.height, plan_.padded.width, 3}, DType::f32, detector_.device());
+  for (std::int64_t i = 0; i < frames; ++i) write_network_input(waiting_[i].image, plan_, input, i);
+  return input;
 }
 
 }  // namespace visage::pipeline

@@ -1,6 +1,7 @@
 #pragma once
 #include "visage/media/frame_source.h"
 #include "visage/model/model.h"
+#include "visage/pipeline/preprocess.h"
 #include "visage/pipeline/query_frame.h"
 
 #include <functional>
@@ -41,12 +42,13 @@ class FrameDetector {
   ops::MaskSizes mask_sizes() const;
 
  private:
-  Tensor network_input() const;
+  Tensor network_input();
 
   Detector& detector_;
   DetectionOptions options_;
   std::vector<media::Frame> waiting_;
   media::Size size_;
+  ops::InputPlan plan_;  // from the first network input on
 };
 
 }  // namespace visage::pipeline

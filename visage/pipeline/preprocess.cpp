@@ -1,29 +1,29 @@
 #include "visage/pipeline/preprocess.h"
 
-#include "tensor/cpu/parallel.h"
-
-#include <array>
+#include "tensor/transfer.h"
 
 namespace visage::pipeline {
 namespace {
 
-constexpr std::array<float, 3> kMean{123.675f, 116.28f, 103.53f};
-constexpr std::array<float, 3> kStd{58.395f, 57.12f, 57.375f};
 constexpr std::int64_t kMultiple = 32;  // the stride of res5
+
+/// A window on the pixels of an image, for as long as that lives.
+Tensor pixels_of(const media::Image& image) {
+  const Dims size{image.height, image.width, 3};
+  auto storage = std::make_shared<Storage>(const_cast<std::uint8_t*>(image.rgb.data()), image.rgb.size(), Device{},
+                                           std::shared_ptr<void>());
+  return Tensor::from_storage(std::move(storage), 0, size, contiguous_strides(size), DType::u8);
+}
 
 }  // namespace
 
 std::int64_t padded_side(std::int64_t pixels) { return (pixels + kMultiple - 1) / kMultiple * kMultiple; }
 
-void normalise(const media::Image& frame, float* to, std::int64_t row_pixels) {
-  const std::int64_t row = row_pixels * 3, values = std::int64_t{frame.width} * 3;
-  cpu::parallel_for(frame.height, 32, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t y = begin; y < end; ++y) {
-      const std::uint8_t* rgb = frame.row(y);
-      for (std::int64_t i = 0; i < values; ++i)
-        to[y * row + i] = (static_cast<float>(rgb[i]) - kMean[i % 3]) / kStd[i % 3];
-    }
-  });
+void write_network_input(const media::Image& frame, const ops::InputPlan& plan, const Tensor& batch,
+                         std::int64_t index) {
+  const Dims size{batch.size(1), batch.size(2), batch.size(3)};
+  const Tensor out = Tensor::alias(batch, size, contiguous_strides(size), index * batch.stride()[0]);
+  ops::network_input(to_device(pixels_of(frame), batch.device()), plan, out);
 }
 
 Tensor network_input(std::span<const media::Image> frames) {
@@ -34,9 +34,10 @@ Tensor network_input(std::span<const media::Image> frames) {
     check<InputError>(frame.height == height && frame.width == width,
                       "network_input: frames differ in size: ", frame.width, "x", frame.height, " after ", width, "x",
                       height);
-  Tensor input = Tensor::zeros({static_cast<std::int64_t>(frames.size()), padded_side(height), padded_side(width), 3});
+  const auto plan = ops::plan_input({height, width}, {height, width}, {padded_side(height), padded_side(width)});
+  Tensor input = Tensor::empty({static_cast<std::int64_t>(frames.size()), plan.padded.height, plan.padded.width, 3});
   for (std::size_t n = 0; n < frames.size(); ++n)
-    normalise(frames[n], input.data<float>() + static_cast<std::int64_t>(n) * input.stride()[0], input.size(2));
+    write_network_input(frames[n], plan, input, static_cast<std::int64_t>(n));
   return input;
 }
 

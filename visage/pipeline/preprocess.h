@@ -1,4 +1,5 @@
 #pragma once
+#include "ops/preprocess/network_input.h"
 #include "tensor/tensor.h"
 #include "visage/media/image.h"
 
@@ -10,12 +11,12 @@ namespace visage::pipeline {
 /// level.
 [[nodiscard]] std::int64_t padded_side(std::int64_t pixels);
 
-/// Writes (rgb - mean) / std of every pixel of `frame`, with the ImageNet statistics of detectron2's configs, to rows
-/// of `row_pixels` >= width pixels of 3 floats; what lies right of the frame stays as it is.
-void normalise(const media::Image& frame, float* to, std::int64_t row_pixels);
+/// Writes the network input of `frame` (ops::network_input) to image `index` of `batch`, [N, H, W, 3] of any
+/// floating-point type on the device of the plan.
+void write_network_input(const media::Image& frame, const ops::InputPlan& plan, const Tensor& batch,
+                         std::int64_t index);
 
-/// Network input of frames of one size: normalised, with zeros at the bottom and the right up to padded_side().
-/// Returns [N, H, W, 3] f32.
+/// Network input of frames of one size, as large as they are and padded up to padded_side(). Returns [N, H, W, 3] f32.
 /// throws InputError if the frames differ in size or one is empty.
 [[nodiscard]] Tensor network_input(std::span<const media::Image> frames);
 
