@@ -6,7 +6,7 @@
 
 namespace visage::tracking {
 
-/// What the detector says about one frame; row q of every tensor is query q. All f32, contiguous, on the CPU.
+/// What the detector says about one frame; row q of every tensor is query q. All f32, contiguous, on one device.
 struct FrameQueries {
   Tensor logits;      // [Q, C+1], the last entry is "no object"
   Tensor object;      // [Q, D] object (re-identification) embeddings

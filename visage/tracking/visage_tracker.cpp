@@ -1,45 +1,47 @@
 #include "visage/tracking/visage_tracker.h"
 
-#include "ops/assign/hungarian.h"
-#include "ops/track/class_score.h"
-#include "ops/track/similarity.h"
+#include "tensor/transfer.h"
 
-#include <bit>
-#include <numeric>
+#include <string>
 
 namespace visage::tracking {
 namespace {
 
-bool all_finite(const Tensor& x) {
-  constexpr std::uint32_t exponent = 0x7f800000u;
-  std::uint32_t found = 0;
-  const float* values = x.data<float>();
-  const std::int64_t count = x.numel();
-  for (std::int64_t i = 0; i < count; ++i) found |= (std::bit_cast<std::uint32_t>(values[i]) & exponent) == exponent;
-  return found == 0;
+void check_rows(const char* name, const Tensor& x, std::int64_t frame) {
+  check<ShapeError>(x && x.rank() == 2 && x.is_contiguous(), "tracker: frame ", frame, ": ", name,
+                    " must be contiguous [queries, channels]; got ", x ? x.size() : Dims{});
+  check<DTypeError>(x.dtype() == DType::f32, "tracker: frame ", frame, ": ", name, " must be f32; got ", x.dtype());
 }
 
-void check_rows(const char* name, const Tensor& x, std::int64_t frame) {
-  check<ShapeError>(x && x.rank() == 2 && x.is_contiguous() && x.device().type == DeviceType::cpu, "tracker: frame ",
-                    frame, ": ", name, " must be contiguous [queries, channels] on the CPU; got ",
-                    x ? x.size() : Dims{});
-  check<DTypeError>(x.dtype() == DType::f32, "tracker: frame ", frame, ": ", name, " must be f32; got ", x.dtype());
-  check(all_finite(x), "tracker: frame ", frame, ": ", name,
-        " has a value that is not finite; check the weights and the input");
+std::string refused_part(int bits) {
+  if (bits & ops::kLogitsNotFinite) return "logits";
+  if (bits & ops::kObjectNotFinite) return "object";
+  if (bits & ops::kAppearanceNotFinite) return "appearance";
+  return "similarity";
+}
+
+bool fits(const ops::TrackerState& state, const FrameQueries& queries) {
+  const auto rows = [](const Tensor& x) { return Dims{x.size(-2), x.size(-1)}; };
+  return state.counters && state.counters.device() == queries.logits.device() &&
+         queries.logits.size() == rows(state.logit_sums) && queries.object.size() == rows(state.object) &&
+         queries.appearance.size() == rows(state.appearance);
 }
 
 }  // namespace
 
-VisageTracker::VisageTracker(const TrackingConfig& config)
-    : config_(config), objects_(config.window, config.weighting), appearances_(config.window, config.weighting) {
+VisageTracker::VisageTracker(const TrackingConfig& config) : config_(config) {
   check<UsageError>(config.alpha >= 0 && config.alpha <= 1, "tracker: alpha must be from 0 to 1; got ", config.alpha);
+  check<UsageError>(config.window >= 1, "tracker: the window must be at least 1 frame; got ", config.window);
 }
 
-void VisageTracker::reset() {
-  objects_.reset();
-  appearances_.reset();
-  frame_ = 0;
-  object_memory_ = appearance_memory_ = scores_ = {};
+void VisageTracker::start(const FrameQueries& queries) {
+  if (fits(state_, queries)) return ops::reset_tracker(state_);
+  state_ = ops::make_tracker_state({.queries = queries.logits.size(0),
+                                    .logits = queries.logits.size(1),
+                                    .object_depth = queries.object.size(1),
+                                    .appearance_depth = queries.appearance.size(1),
+                                    .window = config_.window},
+                                   queries.logits.device());
 }
 
 FrameTracks VisageTracker::step(const FrameQueries& queries) {
@@ -50,37 +52,34 @@ FrameTracks VisageTracker::step(const FrameQueries& queries) {
   check<ShapeError>(queries.object.size(0) == count && queries.appearance.size(0) == count, "tracker: frame ", frame_,
                     ": ", count, " rows of logits, but ", queries.object.size(0), " of object and ",
                     queries.appearance.size(0), " of appearance embeddings");
-  check<ShapeError>(frame_ == 0 || (queries.logits.size() == logits_size_ && queries.object.size() == object_size_ &&
-                                    queries.appearance.size() == appearance_size_),
-                    "tracker: frame ", frame_, " has other sizes than frame 0; reset() between videos");
-
-  const Tensor query_scores = ops::max_class_score(queries.logits);
-  FrameTracks tracks;
-  if (frame_ == 0) {
-    tracks.query_of_track.resize(count);
-    std::iota(tracks.query_of_track.begin(), tracks.query_of_track.end(), 0);
-  } else {
-    object_memory_ = objects_.read();
-    appearance_memory_ = appearances_.read();
-    const Tensor similarity = ops::track_similarity({.object_memory = object_memory_,
-                                                     .object = queries.object,
-                                                     .appearance_memory = appearance_memory_,
-                                                     .appearance = queries.appearance,
-                                                     .alpha = config_.alpha});
-    ops::Assignment matches = ops::assign(similarity, ops::Objective::maximise);
-    tracks = {.query_of_track = std::move(matches.column_of_row), .similarity = matches.total};
-  }
-
-  objects_.insert(queries.object, query_scores, tracks.query_of_track);
-  appearances_.insert(queries.appearance, query_scores, tracks.query_of_track);
-  scores_ = Tensor::empty({count});
-  for (std::int64_t slot = 0; slot < count; ++slot)
-    scores_.data<float>()[slot] = query_scores.data<float>()[tracks.query_of_track[slot]];
-  logits_size_ = queries.logits.size();
-  object_size_ = queries.object.size();
-  appearance_size_ = queries.appearance.size();
+  if (frame_ == 0) start(queries);
+  check<ShapeError>(fits(state_, queries), "tracker: frame ", frame_,
+                    " has other sizes or another device than frame 0; reset() between videos");
+  ops::tracker_step(state_, {queries.logits, queries.object, queries.appearance},
+                    {.alpha = config_.alpha, .weighting = config_.weighting});
+  const Tensor outcome = to_device(state_.outcome, {}), assignment = to_device(state_.assignment, {});
+  const int refusal = static_cast<int>(outcome.data<double>()[1]);
+  check(refusal == 0, "tracker: frame ", frame_, ": ", refused_part(refusal),
+        " has a value that is not finite; check the weights and the input");
   ++frame_;
-  return tracks;
+  const auto* query_of_slot = assignment.data<std::int32_t>();
+  return {.query_of_track = {query_of_slot, query_of_slot + count}, .similarity = outcome.data<double>()[0]};
+}
+
+Tensor VisageTracker::matched_with(const Tensor& memory) const {
+  if (frame_ < 2) return {};
+  const Tensor here = to_device(memory, {});
+  return Tensor::from(here.size(), here.data<float>());
+}
+
+Tensor VisageTracker::scores() const {
+  if (frame_ == 0) return {};
+  const Tensor ring = to_device(state_.scores, {}), assignment = to_device(state_.assignment, {});
+  const std::int64_t slots = ring.size(1), newest = (frame_ - 1) % ring.size(0);
+  Tensor scores = Tensor::empty({slots});
+  for (std::int64_t slot = 0; slot < slots; ++slot)
+    scores.data<float>()[slot] = ring.data<float>()[newest * slots + assignment.data<std::int32_t>()[slot]];
+  return scores;
 }
 
 }  // namespace visage::tracking

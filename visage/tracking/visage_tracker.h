@@ -1,5 +1,6 @@
 #pragma once
-#include "visage/tracking/memory_bank.h"
+#include "ops/track/tracker_step.h"
+#include "visage/tracking/config.h"
 #include "visage/tracking/tracker.h"
 
 namespace visage::tracking {
@@ -15,27 +16,32 @@ namespace visage::tracking {
 ///
 /// The score of a query is its largest probability of a real class. A query with an embedding of zero norm is similar
 /// to nothing (0) in that term.
+///
+/// The computation is ops::tracker_step, on the device of the queries: that of the first frame of a video.
 class VisageTracker final : public Tracker {
  public:
   /// throws UsageError if alpha is outside [0, 1] or the window is below 1.
   explicit VisageTracker(const TrackingConfig& config = {});
 
-  /// Every frame must have as many queries and channels as the first. A value that is not finite is refused.
+  /// Every frame must have as many queries and channels as the first, on the same device. A value that is not finite is
+  /// refused. Waits for the device.
   FrameTracks step(const FrameQueries& queries) override;
-  void reset() override;
+  void reset() override { frame_ = 0; }
 
-  /// What the last frame was matched with, in slot order: f32 [K, D] and [K, A]; empty after the first frame.
-  const Tensor& object_memory() const { return object_memory_; }
-  const Tensor& appearance_memory() const { return appearance_memory_; }
-  /// Scores of the last frame in slot order, f32 [K].
-  const Tensor& scores() const { return scores_; }
+  // About the last frame, in slot order, as a copy on the CPU.
+  /// What it was matched with: f32 [K, D] and [K, A]; empty after the first frame.
+  Tensor object_memory() const { return matched_with(state_.object_memory); }
+  Tensor appearance_memory() const { return matched_with(state_.appearance_memory); }
+  /// Scores, f32 [K]; empty before the first frame.
+  Tensor scores() const;
 
  private:
+  void start(const FrameQueries& queries);
+  Tensor matched_with(const Tensor& memory) const;
+
   TrackingConfig config_;
-  MemoryBank objects_, appearances_;
+  ops::TrackerState state_;  // empty before the first step, then kept for videos of the same sizes
   std::int64_t frame_ = 0;
-  Dims logits_size_, object_size_, appearance_size_;  // of every frame of the video
-  Tensor object_memory_, appearance_memory_, scores_;
 };
 
 }  // namespace visage::tracking

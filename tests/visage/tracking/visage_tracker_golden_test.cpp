@@ -1,5 +1,6 @@
 // The tracker against every recorded run of the official one: sources x weighting x alpha x W.
 #include "ops/shape/views.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "visage/tracking/visage_tracker.h"
 
@@ -54,7 +55,7 @@ Tensor rows_of(const Tensor& x, std::int64_t t, const Tensor& perm) {
   return out;
 }
 
-std::vector<FrameQueries> frames_of(const GoldenFile& golden, const std::string& source) {
+std::vector<FrameQueries> frames_of(const GoldenFile& golden, const std::string& source, Device device) {
   Tensor object, appearance, logits, perm;
   if (golden.contains(source + "/reid")) {
     object = golden.load(source + "/reid");
@@ -69,7 +70,8 @@ std::vector<FrameQueries> frames_of(const GoldenFile& golden, const std::string&
   }
   std::vector<FrameQueries> frames;
   for (std::int64_t t = 0; t < object.size(0); ++t)
-    frames.push_back({rows_of(logits, t, perm), rows_of(object, t, perm), rows_of(appearance, t, perm)});
+    frames.push_back({test::on(rows_of(logits, t, perm), device), test::on(rows_of(object, t, perm), device),
+                      test::on(rows_of(appearance, t, perm), device)});
   return frames;
 }
 
@@ -124,38 +126,44 @@ TEST(VisageTrackerGolden, FollowsEveryRecordedRun) {
   const GoldenFile golden("tracker.safetensors");
   const std::vector<RecordedRun> runs = recorded_runs(golden);
   ASSERT_FALSE(runs.empty());
-  std::map<std::string, std::vector<FrameQueries>> frames;
-  std::map<std::string, std::int64_t> exact;
-  std::set<MemoryWeighting> weightings;
-  for (const RecordedRun& run : runs) {
-    SCOPED_TRACE(run.prefix);
-    if (!frames.contains(run.source)) frames[run.source] = frames_of(golden, run.source);
-    exact[run.source] += follow(golden, run, frames[run.source]);
-    weightings.insert(run.config.weighting);
-  }
-  for (const auto& [source, count] : exact) EXPECT_GT(count, 0) << source;
-  EXPECT_EQ(weightings.size(), 2u);
+  test::for_each_device([&](Device device) {
+    std::map<std::string, std::vector<FrameQueries>> frames;
+    std::map<std::string, std::int64_t> exact;
+    std::set<MemoryWeighting> weightings;
+    for (const RecordedRun& run : runs) {
+      SCOPED_TRACE(run.prefix);
+      // A simulated GPU takes long for the large ones; one of them is followed below.
+      if (device.type != DeviceType::cpu && run.source != "synth") continue;
+      if (!frames.contains(run.source)) frames[run.source] = frames_of(golden, run.source, device);
+      exact[run.source] += follow(golden, run, frames[run.source]);
+      weightings.insert(run.config.weighting);
+    }
+    for (const auto& [source, count] : exact) EXPECT_GT(count, 0) << source;
+    EXPECT_EQ(weightings.size(), 2u);
+  });
 }
 
 /// The run recorded with the whole network: released weighting, alpha 0.75, W 5.
 TEST(VisageTrackerGolden, FollowsTheClip) {
   const GoldenFile clip("forward_clip6.safetensors");
   const RecordedRun run{.prefix = "track", .source = "clip6", .config = {.weighting = MemoryWeighting::release}};
-  const std::vector<FrameQueries> frames = frames_of(GoldenFile("tracker.safetensors"), run.source);
   const Tensor indices = clip.load("track/indices");
-  VisageTracker tracker(run.config);
-  (void)tracker.step(frames[0]);
-  std::vector<Tensor> object_memory, appearance_memory;
-  for (std::int64_t t = 1; t < static_cast<std::int64_t>(frames.size()); ++t) {
-    const FrameTracks tracks = tracker.step(frames[t]);
-    if (clip.load("track/gap").data<double>()[t - 1] < kNearTie) return;
-    EXPECT_TRUE(std::equal(tracks.query_of_track.begin(), tracks.query_of_track.end(),
-                           indices.data<std::int64_t>() + (t - 1) * indices.size(1)));
-    object_memory.push_back(tracker.object_memory());
-    appearance_memory.push_back(tracker.appearance_memory());
-  }
-  EXPECT_TRUE(clip.matches("track/memory_reid", stacked(object_memory), 1e-5));
-  EXPECT_TRUE(clip.matches("track/memory_app", stacked(appearance_memory), 1e-5));
+  test::for_each_device([&](Device device) {
+    const std::vector<FrameQueries> frames = frames_of(GoldenFile("tracker.safetensors"), run.source, device);
+    VisageTracker tracker(run.config);
+    (void)tracker.step(frames[0]);
+    std::vector<Tensor> object_memory, appearance_memory;
+    for (std::int64_t t = 1; t < static_cast<std::int64_t>(frames.size()); ++t) {
+      const FrameTracks tracks = tracker.step(frames[t]);
+      if (clip.load("track/gap").data<double>()[t - 1] < kNearTie) return;
+      EXPECT_TRUE(std::equal(tracks.query_of_track.begin(), tracks.query_of_track.end(),
+                             indices.data<std::int64_t>() + (t - 1) * indices.size(1)));
+      object_memory.push_back(tracker.object_memory());
+      appearance_memory.push_back(tracker.appearance_memory());
+    }
+    EXPECT_TRUE(clip.matches("track/memory_reid", stacked(object_memory), 1e-5));
+    EXPECT_TRUE(clip.matches("track/memory_app", stacked(appearance_memory), 1e-5));
+  });
 }
 
 }  // namespace

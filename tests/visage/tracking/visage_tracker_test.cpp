@@ -1,6 +1,7 @@
 #include "visage/tracking/visage_tracker.h"
 
 #include "ops/shape/views.h"
+#include "tests/support/devices.h"
 #include "tests/support/values.h"
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 namespace visage::tracking {
 namespace {
 
+using test::for_each_device;
 using test::random_normal;
 
 struct Scene {
@@ -32,6 +34,10 @@ struct Scene {
   }
 };
 
+FrameQueries on(const FrameQueries& frame, Device device) {
+  return {test::on(frame.logits, device), test::on(frame.object, device), test::on(frame.appearance, device)};
+}
+
 std::vector<int> rotated(std::int64_t count, std::int64_t by) {
   std::vector<int> rows(count);
   for (std::int64_t i = 0; i < count; ++i) rows[i] = static_cast<int>((i + by) % count);
@@ -40,18 +46,22 @@ std::vector<int> rotated(std::int64_t count, std::int64_t by) {
 
 TEST(VisageTracker, FollowsObjectsThroughAnyOrder) {
   const Scene scene;
-  for (const MemoryWeighting weighting : {MemoryWeighting::paper, MemoryWeighting::release}) {
-    VisageTracker tracker({.alpha = 0.5, .window = 3, .weighting = weighting});
-    for (int t = 0; t < 8; ++t) {
-      const FrameTracks tracks = tracker.step(scene.frame(rotated(scene.queries, 5 * t), 10 * t));
-      for (std::int64_t slot = 0; slot < scene.queries; ++slot)
-        EXPECT_EQ(tracks.query_of_track[slot], (slot + 7 * t * scene.queries - 5 * t) % scene.queries) << "frame " << t;
-      if (t == 0)
-        EXPECT_EQ(tracks.similarity, 0);
-      else
-        EXPECT_GT(tracks.similarity, 0.9 * static_cast<double>(scene.queries));
+  for_each_device([&](Device device) {
+    for (const MemoryWeighting weighting : {MemoryWeighting::paper, MemoryWeighting::release}) {
+      VisageTracker tracker({.alpha = 0.5, .window = 3, .weighting = weighting});
+      for (int t = 0; t < 8; ++t) {
+        const FrameTracks tracks = tracker.step(on(scene.frame(rotated(scene.queries, 5 * t), 10 * t), device));
+        for (std::int64_t slot = 0; slot < scene.queries; ++slot) {
+          const std::int64_t want = (slot + 7 * t * scene.queries - 5 * t) % scene.queries;
+          EXPECT_EQ(tracks.query_of_track[slot], want) << "frame " << t;
+        }
+        if (t == 0)
+          EXPECT_EQ(tracks.similarity, 0);
+        else
+          EXPECT_GT(tracks.similarity, 0.9 * static_cast<double>(scene.queries));
+      }
     }
-  }
+  });
 }
 
 TEST(VisageTracker, AlphaChoosesTheEvidence) {
@@ -67,17 +77,26 @@ TEST(VisageTracker, AlphaChoosesTheEvidence) {
 }
 
 TEST(VisageTracker, ResetStartsAnotherVideo) {
-  const Scene scene;
-  VisageTracker tracker;
-  const FrameQueries a = scene.frame(rotated(scene.queries, 0), 1), b = scene.frame(rotated(scene.queries, 3), 2);
-  (void)tracker.step(a);
-  const FrameTracks once = tracker.step(b);
-  tracker.reset();
-  EXPECT_FALSE(tracker.object_memory());
-  EXPECT_EQ(tracker.step(a).query_of_track, rotated(scene.queries, 0));
-  const FrameTracks again = tracker.step(b);
-  EXPECT_EQ(once.query_of_track, again.query_of_track);
-  EXPECT_EQ(once.similarity, again.similarity);
+  const Scene scene, smaller{.queries = 7};
+  for_each_device([&](Device device) {
+    VisageTracker tracker;
+    const FrameQueries a = on(scene.frame(rotated(scene.queries, 0), 1), device);
+    const FrameQueries b = on(scene.frame(rotated(scene.queries, 3), 2), device);
+    (void)tracker.step(a);
+    const FrameTracks once = tracker.step(b);
+    for (const bool other_sizes : {false, true}) {
+      tracker.reset();
+      EXPECT_FALSE(tracker.object_memory());
+      if (other_sizes) {
+        EXPECT_EQ(tracker.step(on(smaller.frame(rotated(7, 0), 3), device)).query_of_track, rotated(7, 0));
+        tracker.reset();
+      }
+      EXPECT_EQ(tracker.step(a).query_of_track, rotated(scene.queries, 0));
+      const FrameTracks again = tracker.step(b);
+      EXPECT_EQ(once.query_of_track, again.query_of_track);
+      EXPECT_EQ(once.similarity, again.similarity);
+    }
+  });
 }
 
 TEST(VisageTracker, EmbeddingsOfZeroNormAreMatchedLast) {
@@ -102,25 +121,27 @@ TEST(VisageTracker, RefusesWhatCannotBeTracked) {
   EXPECT_THROW(VisageTracker({.alpha = std::numeric_limits<double>::quiet_NaN()}), UsageError);
   EXPECT_THROW(VisageTracker({.window = 0}), UsageError);
 
-  const Scene scene;
-  VisageTracker tracker;
-  const FrameQueries good = scene.frame(rotated(scene.queries, 0), 1);
-  (void)tracker.step(good);
-  const FrameTracks reference = [&] {
-    VisageTracker other;
-    (void)other.step(good);
-    return other.step(good);
-  }();
-  FrameQueries bad = scene.frame(rotated(scene.queries, 0), 2);
-  bad.appearance.data<float>()[17] = std::numeric_limits<float>::infinity();
-  EXPECT_THROW((void)tracker.step(bad), Error);
-  bad.appearance = ops::narrow(good.appearance, 0, 0, scene.queries - 1);
-  EXPECT_THROW((void)tracker.step(bad), ShapeError);
-  EXPECT_THROW((void)tracker.step({}), ShapeError);
-  const Scene smaller{.queries = 4};
-  EXPECT_THROW((void)tracker.step(smaller.frame(rotated(4, 0), 1)), ShapeError);
-  // None of the refused frames left a trace.
-  EXPECT_EQ(tracker.step(good).similarity, reference.similarity);
+  const Scene scene, smaller{.queries = 4};
+  for_each_device([&](Device device) {
+    VisageTracker tracker;
+    const FrameQueries good = on(scene.frame(rotated(scene.queries, 0), 1), device);
+    (void)tracker.step(good);
+    const FrameTracks reference = [&] {
+      VisageTracker other;
+      (void)other.step(good);
+      return other.step(good);
+    }();
+    FrameQueries bad = scene.frame(rotated(scene.queries, 0), 2);
+    bad.appearance.data<float>()[17] = std::numeric_limits<float>::infinity();
+    EXPECT_THROW((void)tracker.step(on(bad, device)), Error);
+    bad = good;
+    bad.appearance = ops::narrow(good.appearance, 0, 0, scene.queries - 1);
+    EXPECT_THROW((void)tracker.step(bad), ShapeError);
+    EXPECT_THROW((void)tracker.step({}), ShapeError);
+    EXPECT_THROW((void)tracker.step(on(smaller.frame(rotated(4, 0), 1), device)), ShapeError);
+    // None of the refused frames left a trace.
+    EXPECT_EQ(tracker.step(good).similarity, reference.similarity);
+  });
 }
 
 }  // namespace
