@@ -7,8 +7,8 @@
 #include <random>
 
 #ifdef VISAGE_CUDA
-#include "tensor/transfer.h"
 #include "tensor/cuda/stream.h"
+#include "tensor/transfer.h"
 #endif
 
 namespace visage::bench {

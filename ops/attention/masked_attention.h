@@ -23,7 +23,8 @@ struct AttentionOptions {
 /// pitched. C must be a multiple of heads. On a GPU bf16 keys and values (heads of 32 or 64, rows aligned to 16 bytes)
 /// are multiplied on tensor cores, which round q and the weights to bf16; scores, softmax and sums stay f32.
 /// Differentiable in q, k and v where all are f32 and there are no score terms; masks are constants.
-/// throws ShapeError, DTypeError or DeviceError if the parts do not fit together, AutogradError for a gradient it cannot compute.
+/// throws ShapeError, DTypeError or DeviceError if the parts do not fit together, AutogradError for a gradient it
+/// cannot compute.
 [[nodiscard]] Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                       const AttentionOptions& options = {});
 

@@ -30,10 +30,10 @@ Tensor run(const char* op, const Tensor& features, const Dims& image, const Tens
   if (shared) autograd::not_differentiable("point_sample with points shared by several images", {points});
   if (features.dtype() != DType::f32) autograd::not_differentiable("point_sample of integers", {features, points});
   Tensor out = Tensor::empty(out_size, DType::f32, features.device());
-  const PointSampleArgs args{seen_as(features.view(), image), points_view(points, image[0]), out.view()};
+  const PointSampleArgs forward{seen_as(features.view(), image), points_view(points, image[0]), out.view()};
   on_device(
-      features.device(), [&] { point_sample_cpu(args); },
-      [&](StreamHandle stream) { point_sample_cuda(args, stream); });
+      features.device(), [&] { point_sample_cpu(forward); },
+      [&](StreamHandle stream) { point_sample_cuda(forward, stream); });
   const Tensor inputs[] = {features, shared ? Tensor{} : points};
   autograd::record(op, inputs, out, [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
     Gradient gfeatures = gradient_of(targets, 0);

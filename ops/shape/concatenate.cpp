@@ -39,13 +39,13 @@ Tensor concatenate(std::span<const Tensor> parts, int axis) {
     sizes.push_back(part.size());
   }
   Tensor y = Tensor::empty(size, first.dtype(), first.device());
-  std::int64_t start = 0;
+  std::int64_t written = 0;
   for (const Tensor& part : parts) {
-    const gradient_detail::Accumulate args{part.view(), {window(y, part.size(), axis, start).view(), 0}};
+    const gradient_detail::Accumulate args{part.view(), {window(y, part.size(), axis, written).view(), 0}};
     on_device(
         y.device(), [&] { gradient_detail::accumulate_cpu(args); },
         [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
-    start += part.size(axis);
+    written += part.size(axis);
   }
   autograd::record("concatenate", parts, y, [sizes = std::move(sizes), axis](const Tensor& gy, Targets targets) {
     std::int64_t start = 0;

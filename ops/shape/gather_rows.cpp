@@ -15,10 +15,10 @@ Tensor gather_rows(const Tensor& x, std::span<const std::int64_t> indices) {
     check<ShapeError>(index >= 0 && index < x.size(0), "gather_rows: index ", index, " of ", x.size(0), " rows");
   const auto count = static_cast<std::int64_t>(indices.size());
   Tensor y = Tensor::empty({count, x.size(1)}, DType::f32, x.device());
-  const gather_rows_detail::Forward args{x.view(), y.view(), indices.data(), count};
+  const gather_rows_detail::Forward forward{x.view(), y.view(), indices.data(), count};
   on_device(
-      x.device(), [&] { gather_rows_detail::forward_cpu(args); },
-      [&](StreamHandle stream) { gather_rows_detail::forward_cuda(args, stream); });
+      x.device(), [&] { gather_rows_detail::forward_cpu(forward); },
+      [&](StreamHandle stream) { gather_rows_detail::forward_cuda(forward, stream); });
   autograd::record("gather_rows", {&x, 1}, y,
                    [rows = std::vector(indices.begin(), indices.end()), count](
                        const Tensor& gy, std::span<const autograd::GradTarget> targets) {

@@ -185,9 +185,10 @@ TEST(ModelOnCuda, TrainingStepEqualsTheCpu) {
   EXPECT_NEAR(expected.norm, actual.norm, 1e-3 * expected.norm);
   ASSERT_EQ(expected.gradients.size(), actual.gradients.size());
   for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
-    EXPECT_EQ(expected.gradients[i].first, actual.gradients[i].first);
-    EXPECT_LE(difference(expected.gradients[i].second, actual.gradients[i].second), 5e-3)
-        << expected.gradients[i].first;
+    const auto& [name, gradient] = expected.gradients[i];
+    EXPECT_EQ(name, actual.gradients[i].first);
+    // A bias before a group norm whose groups are single channels has no gradient but rounding.
+    EXPECT_LE(difference(gradient, actual.gradients[i].second, 1e-4 * expected.norm), 5e-3) << name;
   }
   for (std::size_t i = 0; i < expected.parameters.size(); ++i)
     EXPECT_LE(difference(expected.parameters[i].second, actual.parameters[i].second), 5e-3)
