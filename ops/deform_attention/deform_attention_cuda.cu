@@ -181,7 +181,7 @@ template <class T, int kSize, bool kModel>
 __global__ void __launch_bounds__(kThreads, kResident<kModel>)
     attend_fused_kernel(const T* __restrict__ value, const void* __restrict__ sampling, void* __restrict__ out,
                         const __grid_constant__ FusedShape shape, const __grid_constant__ QueryTiles tiles) {
-  constexpr int kAtOnce = kUnroll<T, kModel>;
+  [[maybe_unused]] constexpr int kAtOnce = kUnroll<T, kModel>;
   VISAGE_SHARED(float4, corner_weights, [kGroups * kSamplePitch]);
   VISAGE_SHARED(int4, corner_pixels, [kGroups * kSamplePitch]);
   const int points = kModel ? kModelPoints : shape.points;
