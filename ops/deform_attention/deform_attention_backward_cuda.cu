@@ -214,7 +214,6 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
   for (int first = 0; first < samples; first += kChunk) {
     const int count = kModel ? kChunk : min(samples - first, kChunk);
     LaneSample own[kSteps];
-    if (first > 0) __syncwarp();  // the last chunk has been read
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int s = lane + step * kGroup;
@@ -231,7 +230,7 @@ __global__ void __launch_bounds__(kThreads, kResident<kModel>)
     __syncwarp();
     scatter.template samples<kSize, kModel>(gout + row * dim, dim, lane, count, corner_weights + slot,
                                             corner_tokens + slot, dots + slot);
-    __syncwarp();
+    __syncwarp();  // the corners have been read, too, which the next chunk overwrites
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int s = lane + step * kGroup;

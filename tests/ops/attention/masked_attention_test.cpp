@@ -281,6 +281,7 @@ TEST(MaskedAttention, TheSameOnEveryDeviceInBf16) {
       {.batch = 1, .queries = 18, .keys = 140, .heads = 2, .dim = 64, .dtype = DType::bf16, .out = DType::bf16},
       {.batch = 1, .queries = 1, .keys = 1, .heads = 1, .dtype = DType::bf16, .visible = 0},
       {.batch = 1, .queries = 4, .keys = 65, .heads = 2, .dim = 20, .dtype = DType::bf16, .out = DType::bf16},
+      {.batch = 1, .queries = 17, .keys = 129, .heads = 134, .dtype = DType::bf16},  // three tiles of keys a block
   };
   for (std::size_t i = 0; i < problems.size(); ++i) {
     const bool as_bits = i % 2 == 0;
