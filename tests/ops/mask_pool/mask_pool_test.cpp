@@ -115,9 +115,10 @@ TEST(MaskPool, TheSameOnEveryDevice) {
     std::int64_t queries, first_channel;
     DType dtype;
   };
-  const std::vector<Case> cases = {{{2, 197, 72}, 66, 0, DType::f32}, {{1, 320, 8}, 3, 1, DType::f32},
-                                   {{1, 1, 5}, 1, 0, DType::f32},     {{2, 197, 72}, 131, 0, DType::bf16},
-                                   {{1, 130, 72}, 3, 0, DType::bf16}, {{1, 70, 9}, 2, 3, DType::bf16}};
+  const std::vector<Case> cases = {{{2, 197, 72}, 66, 0, DType::f32},  {{1, 320, 8}, 3, 1, DType::f32},
+                                   {{1, 1, 5}, 1, 0, DType::f32},      {{2, 197, 72}, 131, 0, DType::bf16},
+                                   {{1, 130, 72}, 3, 0, DType::bf16},  {{1, 70, 9}, 2, 3, DType::bf16},
+                                   {{133, 129, 8}, 17, 0, DType::bf16}};  // three tiles of pixels a block
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const Case& c = cases[i];
     const std::int64_t batch = c.features[0], pixels = c.features[1], channels = c.features[2];
