@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 
 namespace visage {
 
@@ -14,5 +15,8 @@ struct Mask2FormerConfig {
   int decoder_layers = 9;  // transformer layers; there is one prediction head more
   int decoder_ffn = 2048;
 };
+
+/// Sizes of frames whose position tables an inference plan keeps; at one more it starts anew.
+inline constexpr std::size_t kMostPlannedSizes = 16;
 
 }  // namespace visage

@@ -91,8 +91,9 @@ Tensor MaskedDecoderPlan::plus_constant(const Tensor& x, const Tensor& weight, c
 }
 
 const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
-  if (tables_.size() >= plan::kMostSizes) tables_.clear();
-  auto& entry = tables_[{shapes[0].height, shapes[0].width}];
+  const std::pair size{shapes[0].height, shapes[0].width};
+  if (!tables_.contains(size) && tables_.size() >= kMostPlannedSizes) tables_.clear();
+  auto& entry = tables_[size];
   if (!entry.empty()) return entry;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const ops::LevelShape& shape = shapes[i % shapes.size()];

@@ -63,8 +63,9 @@ PixelDecoderPlan::PixelDecoderPlan(const PixelDecoder& decoder, std::vector<Side
 }
 
 const std::vector<PixelDecoderPlan::Tables>& PixelDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
-  if (tables_.size() >= plan::kMostSizes) tables_.clear();
-  auto& entry = tables_[{shapes[0].height, shapes[0].width}];
+  const std::pair size{shapes[0].height, shapes[0].width};
+  if (!tables_.contains(size) && tables_.size() >= kMostPlannedSizes) tables_.clear();
+  auto& entry = tables_[size];
   if (!entry.empty()) return entry;
   for (const Layer& layer : layers_) {
     Tables& t = entry.emplace_back();

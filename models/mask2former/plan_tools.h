@@ -4,9 +4,6 @@
 
 namespace visage::plan {
 
-/// Input sizes whose position tables a plan keeps.
-inline constexpr std::size_t kMostSizes = 16;
-
 /// Columns [start, start + count) of a matrix as a contiguous copy.
 Tensor columns(const Tensor& matrix, std::int64_t start, std::int64_t count);
 

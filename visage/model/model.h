@@ -62,8 +62,10 @@ class Detector {
   virtual ~Detector() = default;
   /// Where the weights are, and the frames and results must be.
   virtual Device device() const = 0;
-  /// `trace` may be null.
+  /// `trace` may be null. The next call may overwrite the result.
   virtual Detection detect(const Tensor& images, DetectionTrace* trace) = 0;
+  /// Nodes of the graph that the last detection replayed; 0 where it was no graph.
+  virtual std::size_t nodes_per_run() const { return 0; }
 };
 
 /// The modules as written: the training path, and the reference of the fast plan.
@@ -72,5 +74,8 @@ std::unique_ptr<Detector> make_plain_detector(const Model& model);
 /// derives its weights from the model once; make a new one after the parameters changed.
 /// throws UsageError if the precision is not supported by this machine.
 std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision);
+/// A detector whose work on each size of frames is captured once and then replayed (tensor/replay.h): on a GPU the host
+/// makes one call a batch. Stages inside cannot be timed. Traces run as before.
+std::unique_ptr<Detector> replayed(std::unique_ptr<Detector> detector);
 
 }  // namespace visage

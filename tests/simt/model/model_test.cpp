@@ -3,6 +3,7 @@
 #include "nn/init/test_weights.h"
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
+#include "tensor/cuda/stall.h"
 #include "tensor/transfer.h"
 #include "tests/support/values.h"
 #include "visage/model/training_losses.h"
@@ -79,6 +80,37 @@ TEST(ModelOnCuda, FastPlanEqualsTheCpu) {
     const Tensor images = test::random_normal(size, 1);
     expect_same(on_cpu->detect(images, nullptr), on_cuda->detect(to_device(images, kCuda), nullptr), 2e-4);
   }
+}
+
+TEST(ModelOnCuda, AReplayedPlanFollowsItsInput) {
+  const Twins models;
+  const auto on_cpu = make_fast_detector(models.cpu, Precision::f32);
+  const auto on_cuda = replayed(make_fast_detector(models.cuda, Precision::f32));
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const Dims& size : {Dims{1, 64, 64, 3}, Dims{2, 32, 64, 3}}) {
+      SCOPED_TRACE(testing::Message() << size << ", seed " << seed);
+      const Tensor images = test::random_normal(size, seed);
+      const Tensor there = to_device(images, kCuda);
+      const Detection expected = on_cpu->detect(images, nullptr);
+      expect_same(expected, on_cuda->detect(there, nullptr), 2e-4);
+      if (seed == 1) continue;
+      const cuda::NoStallScope steady("replay a frame");
+      static_cast<void>(on_cuda->detect(there, nullptr));
+      EXPECT_GT(on_cuda->nodes_per_run(), 0u);
+    }
+  }
+}
+
+TEST(ModelOnCuda, MoreSizesThanAPlanKeeps) {
+  const Twins models;
+  const auto on_cpu = make_fast_detector(models.cpu, Precision::f32);
+  const auto on_cuda = replayed(make_fast_detector(models.cuda, Precision::f32));
+  for (int i = 1; i <= static_cast<int>(kMostPlannedSizes) + 2; ++i) {
+    const Tensor images = test::random_normal({1, 32, 32 * i, 3}, 1);
+    static_cast<void>(on_cuda->detect(to_device(images, kCuda), nullptr));
+  }
+  const Tensor images = test::random_normal({1, 32, 64, 3}, 2);
+  expect_same(on_cpu->detect(images, nullptr), on_cuda->detect(to_device(images, kCuda), nullptr), 2e-4);
 }
 
 TEST(ModelOnCuda, Bf16PlanIsNearTheF32Plan) {
