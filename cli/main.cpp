@@ -7,6 +7,7 @@
 #include "cli/eval.h"
 #include "cli/inspect.h"
 #include "cli/options.h"
+#include "cli/profile.h"
 #include "cli/pseudo.h"
 #include "cli/suggest.h"
 #include "cli/sweep.h"
@@ -63,6 +64,7 @@ class Program {
   void define_train();
   void define_sweep();
   void define_analyze();
+  void define_profile();
   void define_inspect();
   void define_convert();
   void define_data();
@@ -81,7 +83,7 @@ class Program {
   CLI::App app_{"VISAGE: video instance segmentation. Finds, outlines and follows the objects of a video.", "visage"};
   CLI::App *track_ = nullptr, *demo_ = nullptr, *pseudo_ = nullptr, *eval_ = nullptr, *inspect_ = nullptr,
            *convert_ = nullptr, *data_ = nullptr, *data_config_ = nullptr, *train_ = nullptr, *sweep_ = nullptr,
-           *flip_ = nullptr, *embeddings_ = nullptr;
+           *flip_ = nullptr, *embeddings_ = nullptr, *profile_track_ = nullptr, *profile_train_ = nullptr;
   std::string name_ = "visage";
   TrackCommand track_command_;
   DemoCommand demo_command_;
@@ -92,6 +94,7 @@ class Program {
   SweepCommand sweep_command_;
   FlipCommand flip_command_;
   EmbeddingsCommand embeddings_command_;
+  ProfileCommand profile_command_;
   InspectOptions inspect_options_;
   ConvertOptions convert_options_;
   DataCommand data_command_;
@@ -117,6 +120,7 @@ Program::Program() {
   define_train();
   define_sweep();
   define_analyze();
+  define_profile();
   define_inspect();
   define_convert();
   define_data();
@@ -508,6 +512,51 @@ void Program::define_analyze() {
   add_markdown(embeddings_, e.markdown);
 }
 
+void Program::define_profile() {
+  ProfileCommand& c = profile_command_;
+  CLI::App* const profile =
+      add_command("profile", "Where the time goes, stage by stage and op by op: visage profile track|train", "");
+  profile->require_subcommand(1);
+  profile_track_ = profile->add_subcommand("track", "A frame on its way from pixels to tracks");
+  profile_track_->footer(
+      "The frames are of a procedural clip. docs/profiling.md explains every column.\n"
+      "Examples:\n"
+      "  visage profile track\n"
+      "  visage profile track --size 1280x720 --precision bf16 --json profile.json --trace trace.json\n"
+      "  visage profile track --config zoo/synthetic_small/config.toml --weights "
+      "zoo/synthetic_small/model.safetensors");
+  profile_train_ = profile->add_subcommand("train", "A training step: data, losses, gradients, optimizer");
+  profile_train_->footer("Example: visage profile train --config configs/synthetic_small.toml --trace trace.json");
+  add_weights(profile_track_, c.weights);
+  add_device(profile_train_, c.weights.device);
+  add_choice(profile_track_, "--precision", c.precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
+             "Arithmetic of the network; bf16 needs a CPU with AMX or AVX512-bf16")
+      ->group("Speed");
+  add_choice(profile_track_, "--plan", c.plan, {{"fast", pipeline::Plan::fast}, {"plain", pipeline::Plan::plain}},
+             "Optimised network, or the modules as written")
+      ->group("Speed");
+  for (CLI::App* const app : {profile_track_, profile_train_}) {
+    const bool track = app == profile_track_;
+    app->add_option_function<std::string>(
+           "--size", [&c](const std::string& text) { c.size = parse_size(text); },
+           track ? "Of the frames (default 864x480)" : "Of the frames, where no --config says it (default 448x256)")
+        ->type_name("WxH")
+        ->group("Input");
+    app->add_option(track ? "--frames" : "--steps", c.repeats, "Timed as they are, and as many again recorded")
+        ->capture_default_str()
+        ->type_name("N");
+    app->add_option("--warmup", c.warmup, "Not timed, before them")->capture_default_str()->type_name("N");
+    add_config(app, config_, overrides_);
+    app->add_option("--threads", c.threads, "CPU threads (default: all cores)")->type_name("N")->group("Speed");
+    app->add_option("--rows", c.rows, "Ops in the table")->capture_default_str()->type_name("N")->group("Output");
+    app->add_option("--json", c.json, "Also write all numbers here")->type_name("FILE")->group("Output");
+    app->add_option("--trace", c.trace, "Also write a timeline for ui.perfetto.dev or chrome://tracing")
+        ->type_name("FILE")
+        ->group("Output");
+    add_quiet(app);
+  }
+}
+
 void Program::define_inspect() {
   CLI::App* const app = inspect_ =
       add_command("inspect", "List the tensors of a weight file, or make test weights",
@@ -622,6 +671,10 @@ void Program::dispatch() {
     complete(embeddings_command_.experiment, overrides);
     return run_embeddings(embeddings_command_, std::cout);
   }
+  profile_command_.config = config_;
+  profile_command_.overrides = overrides;
+  if (profile_track_->parsed()) return profile_track(profile_command_, std::cout);
+  if (profile_train_->parsed()) return profile_train(profile_command_, std::cout);
   if (data_config_->parsed()) return print_config(data_command_, std::cout);
   if (data_->parsed()) return check_data(data_command_, std::cout);
   if (convert_->parsed()) return convert(convert_options_, std::cout);
@@ -633,7 +686,8 @@ void Program::dispatch() {
 int Program::run(int argc, char** argv) {
   check_command(app_, argc, argv);
   if (argc > 1 && argv[1][0] != '-') name_ += std::string(" ") + argv[1];
-  if ((name_ == "visage data" || name_ == "visage analyze") && argc > 2 && argv[2][0] != '-')
+  if ((name_ == "visage data" || name_ == "visage analyze" || name_ == "visage profile") && argc > 2 &&
+      argv[2][0] != '-')
     name_.append(" ").append(argv[2]);
   if (argc < 2) {
     std::fputs(app_.help().c_str(), stderr);

@@ -37,6 +37,9 @@ void on_cpu(const char* op, Device device, Cpu&& cpu) {
 
 /// Bytes of a tensor, or of several; 0 for one that is left out.
 inline double bytes_of(const Tensor& x) { return x ? static_cast<double>(x.nbytes()) : 0; }
+inline double bytes_of(const View& x) {
+  return x ? static_cast<double>(x.size.numel()) * static_cast<double>(size_of(x.dtype)) : 0;
+}
 inline double bytes_of(std::span<const Tensor> list) {
   double bytes = 0;
   for (const Tensor& x : list) bytes += bytes_of(x);

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <string_view>
 #include <utility>
 
 #ifdef VISAGE_CUDA
+#include "tensor/cuda/graph.h"
 #include "tensor/cuda/range.h"
 #include "tensor/cuda/stream.h"
 #endif
@@ -19,10 +19,6 @@ namespace {
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-void remove_all(std::string& text, std::string_view part) {
-  for (std::size_t at; (at = text.find(part)) != std::string::npos;) text.erase(at, part.size());
 }
 
 }  // namespace
@@ -42,6 +38,7 @@ struct Recorder::Clock {
 #ifdef VISAGE_CUDA
   using Mark = std::unique_ptr<cuda::Event>;
   static void mark(Mark& at) {
+    if (cuda::is_capturing(cuda::current_stream())) return;  // such an event would belong to the graph
     at = std::make_unique<cuda::Event>(cuda::Event::Timing::on);
     at->record(cuda::current_stream());
   }
@@ -93,6 +90,12 @@ std::vector<Span> Recorder::spans() {
 #ifdef VISAGE_CUDA
   for (std::size_t i = 0; i < ended.size() && clock_->device.type == DeviceType::cuda; ++i) {
     const auto& [start, stop] = clock_->marks[i];
+    if (!start || !stop) {  // captured: nothing ran
+      const int around = ended[i].parent;
+      ended[i].start = around < 0 ? 0 : ended[static_cast<std::size_t>(around)].start;
+      ended[i].seconds = 0;
+      continue;
+    }
     stop->synchronize();
     ended[i].start = 1e-3 * static_cast<double>(start->milliseconds_since(*clock_->zero));
     ended[i].seconds = 1e-3 * static_cast<double>(stop->milliseconds_since(*start));
@@ -101,12 +104,18 @@ std::vector<Span> Recorder::spans() {
   return ended;
 }
 
-std::string function_name(const std::source_location& where) {
+std::string op_name(const std::source_location& where) {
   std::string text = where.function_name();
+  const bool local =
+      text.find("{anonymous}") != std::string::npos || text.find("(anonymous namespace)") != std::string::npos;
+  if (local) {
+    text = where.file_name();
+    text.erase(0, text.find_last_of('/') + 1);
+    return text.substr(0, text.find('.'));
+  }
   // A lambda of an op works for the op.
-  for (const std::string_view lambda : {"::<lambda", "::(anonymous class)", "::(lambda"})
+  for (const char* const lambda : {"::<lambda", "::(anonymous class)", "::(lambda"})
     text.erase(std::min(text.find(lambda), text.size()));
-  for (const std::string_view anonymous : {"{anonymous}::", "(anonymous namespace)::"}) remove_all(text, anonymous);
   text.erase(std::min(text.find('('), text.size()));
   const std::size_t before = text.find_last_of(":*& ");
   return before == std::string::npos ? text : text.substr(before + 1);

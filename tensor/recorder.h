@@ -29,8 +29,9 @@ struct Span {
   std::size_t memory_before = 0, memory_after = 0;  // bytes the device's allocator has handed out
 };
 
-/// Records the stages and ops of one thread while it lives. On a GPU an event is recorded before and after each, so
-/// work that is captured into a graph cannot be recorded. Recorders of a thread nest; the innermost records.
+/// Records the stages and ops of one thread while it lives. On a GPU an event is recorded before and after each; work
+/// that is being captured into a graph does not run and counts no time. Recorders of a thread nest; the innermost
+/// records.
 class Recorder {
  public:
   /// `device`: where the data are, whose clock and memory count. The clock begins now.
@@ -61,8 +62,9 @@ class Recorder {
   std::optional<Work> announced_;
 };
 
-/// The function a piece of code is in, without its namespaces and parameters: "layer_norm".
-[[nodiscard]] std::string function_name(const std::source_location& where);
+/// What code at this place is called in a profile: its function, without namespaces and parameters ("layer_norm"); for
+/// a function that only its file knows, the file ("layer_norm" again, of ops/norm/layer_norm.cpp).
+[[nodiscard]] std::string op_name(const std::source_location& where);
 
 namespace detail {
 /// The same spans for a GPU profiler (tensor/cuda/range.h). Never shown in a build without CUDA.
@@ -79,8 +81,8 @@ class OpScope {
     if (shown_) detail::begin_range(name);
   }
   explicit OpScope(const std::source_location& where) : recorder_(Recorder::current()), shown_(detail::ranges_shown()) {
-    if (recorder_) recorder_->begin(Span::Kind::op, function_name(where));
-    if (shown_) detail::begin_range(function_name(where).c_str());
+    if (recorder_) recorder_->begin(Span::Kind::op, op_name(where));
+    if (shown_) detail::begin_range(op_name(where).c_str());
   }
   ~OpScope() {
     if (shown_) detail::end_range();

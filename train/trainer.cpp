@@ -10,6 +10,7 @@
 #include "ops/optim/moving_average.h"
 #include "ops/shape/concatenate.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/stage_timer.h"
 #include "tensor/transfer.h"
 #include "train/data/sources.h"
 
@@ -176,6 +177,7 @@ void Trainer::swap_averages() {
 }
 
 Batch Trainer::next_batch(StepReport& report) {
+  const StageTimer timer("data");
   const TrainConfig& recipe = config_.train;
   if (!loader_)
     loader_ = std::make_unique<Loader>(sources_, LoaderOptions{.batch = batch_options(recipe),
@@ -210,11 +212,13 @@ void Trainer::back_propagate(const Batch& batch, StepReport& report) {
   const std::vector<float> terms = values_of(losses);
   add_terms(losses, terms, share, report.terms);
   check_finite(losses, terms);
+  const StageTimer timer("backward");
   const auto seed = static_cast<float>(share);
   tape.backward(losses.total, to_device(Tensor::from({1}, &seed), device));
 }
 
 void Trainer::update(StepReport& report) {
+  const StageTimer timer("optimizer");
   const TrainConfig& recipe = config_.train;
   std::vector<Tensor> gradients;
   for (const TrainedParameter& parameter : parameters_) gradients.push_back(autograd::grad(parameter.value));

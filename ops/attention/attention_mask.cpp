@@ -13,6 +13,7 @@ Tensor attention_mask(const Tensor& mask_logits, std::int64_t height, std::int64
   const Tensor logits = resize_bilinear_planes(mask_logits, height, width);
   const Dims size{mask_logits.size(0), mask_logits.size(1), height * width};
   Tensor out = Tensor::empty(size, DType::u8, mask_logits.device());
+  note_work(0, logits, out);
   on_device(
       out.device(), [&] { blocked_cpu(logits.view(), out.view()); },
       [&](StreamHandle stream) { blocked_cuda(logits.view(), out.view(), stream); });
@@ -28,6 +29,7 @@ Tensor mask_bits(const Tensor& logits, MaskBit meaning) {
   Tensor bits =
       Tensor::empty({logits.size(0), logits.size(1), (logits.size(2) + 63) / 64}, DType::i64, logits.device());
   const MaskBitsArgs args{logits.view(), bits.view(), meaning == MaskBit::foreground};
+  note_work(0, logits, bits);
   on_device(
       logits.device(), [&] { mask_bits_cpu(args); }, [&](StreamHandle stream) { mask_bits_cuda(args, stream); });
   return bits;

@@ -119,6 +119,11 @@ void order_writes(MaskedAttentionBackwardArgs& back) {
   }
 }
 
+/// Operations of one product of every query with every key.
+double products(const Tensor& q, const Tensor& k) {
+  return 2.0 * static_cast<double>(q.numel()) * static_cast<double>(k.size(1));
+}
+
 autograd::Backward make_backward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                                  const Tensor& out, const Tensor& lse) {
   return [=](const Tensor& gy, std::span<const autograd::GradTarget> targets) {
@@ -128,6 +133,7 @@ autograd::Backward make_backward(const Tensor& q, const Tensor& k, const Tensor&
     back.gk = gradient_of(targets, 1);
     back.gv = gradient_of(targets, 2);
     order_writes(back);
+    note_work(5 * products(q, k), gy, q, k, v, out, back.gq.to, back.gk.to, back.gv.to);
     on_device(
         gy.device(), [&] { masked_attention_backward_cpu(back); },
         [&](StreamHandle stream) {
@@ -159,6 +165,7 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   Tensor out = Tensor::empty(q.size(), options.out, q.device());
   const Tensor lse = recorded ? Tensor::empty({batch, options.heads, queries}, DType::f32, q.device()) : Tensor{};
   const MaskedAttentionArgs args = make_args(q, k, v, options, out, lse);
+  note_work(2 * products(q, k), q, k, v, options.blocked, options.allowed, out);
   on_device(
       q.device(),
       [&] {

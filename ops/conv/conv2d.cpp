@@ -33,7 +33,14 @@ inline void run_cudnn(const Tensor& x, const Tensor& weight, const Tensor& bias,
       {product.view(), view_or_empty(bias), y.view(), o.activation == Activation::relu, beta != 0}, stream);
 }
 
+/// Operations of a convolution with the result y, or of one of its gradients.
+double products(const Tensor& y, const Tensor& weight) {
+  return 2.0 * static_cast<double>(y.numel()) *
+         static_cast<double>(weight.numel() / std::max<std::int64_t>(weight.size(0), 1));
+}
+
 void run(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y, const Conv2dOptions& o) {
+  note_work(products(y, weight), x, weight, bias, y, o.accumulate_into);
   on_device(
       x.device(),
       [&] {
@@ -45,6 +52,7 @@ void run(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor
 
 /// gx = gradient by x, in the type of gx or of g.
 void run_data_gradient(const Tensor& g, const Tensor& weight, const Tensor& gx, const Conv2dOptions& o) {
+  note_work(products(g, weight), g, weight, gx);
   on_device(
       g.device(),
       [&] {
@@ -106,7 +114,9 @@ autograd::Backward conv2d_backward(const Tensor& x, const Tensor& weight, const 
     accumulate_rows("conv2d", before, targets, 2);
     const Tensor g = contiguous_as("conv2d", before, x.dtype());
     if (wants(targets, 0)) accumulate_data(g, weight, options, targets);
-    if (wants(targets, 1)) accumulate_weight(x, g, options, targets);
+    if (!wants(targets, 1)) return;
+    note_work(products(g, weight), x, g, weight);
+    accumulate_weight(x, g, options, targets);
   };
 }
 

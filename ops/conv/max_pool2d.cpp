@@ -16,6 +16,7 @@ autograd::Backward max_pool2d_backward(const Tensor& x, const MaxPool2dOptions& 
     const Tensor place = Tensor::empty(gy.size(), DType::u8, gy.device());
     const max_pool2d_detail::Backward args{x.view(),       gy.view(),      place.view(),   gx,
                                            options.kernel, options.stride, options.padding};
+    note_work(0, x, gy, args.gx.to);
     on_device(
         gy.device(), [&] { max_pool2d_detail::backward_cpu(args); },
         [&](StreamHandle stream) { max_pool2d_detail::backward_cuda(args, stream); });
@@ -35,6 +36,7 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
                     x.size());
   Tensor y = Tensor::empty({x.size(0), length(x.size(1)), length(x.size(2)), x.size(3)}, x.dtype(), x.device());
   const max_pool2d_detail::Forward args{x.view(), y.view(), options.kernel, options.stride, options.padding};
+  note_work(static_cast<double>(y.numel() * options.kernel * options.kernel), x, y);
   on_device(
       x.device(), [&] { max_pool2d_detail::forward_cpu(args); },
       [&](StreamHandle stream) { max_pool2d_detail::forward_cuda(args, stream); });

@@ -13,6 +13,8 @@
 namespace visage::ops {
 namespace {
 
+constexpr double kSampleFlops = 8;  // of a channel of a sample: four corners, each weighted and added
+
 void check_rows(const char* name, const Tensor& x, const Dims& size) {
   check<ShapeError>(x.size() == size && x.stride()[2] == 1, "deform_attention_fused: ", name, " must be ", size,
                     " with contiguous rows; got ", x.size(), ", stride ", x.stride());
@@ -56,6 +58,8 @@ Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes,
   args.locations = locations.view();
   args.weights = weights.view();
   args.out = out.view();
+  note_work(kSampleFlops * static_cast<double>(weights.numel()) * static_cast<double>(value.size(3)), value, locations,
+            weights, out);
   on_device(
       value.device(), [&] { deform_attention_cpu(args); },
       [&](StreamHandle stream) { deform_attention_cuda(args, stream); });
@@ -72,6 +76,8 @@ Tensor deform_attention(const Tensor& value, std::span<const LevelShape> shapes,
                             {},
                             {}};
     std::copy_n(args.level, kMaxLevels, back.level);
+    note_work(3 * kSampleFlops * static_cast<double>(weights.numel()) * static_cast<double>(value.size(3)), gy, value,
+              locations, weights, back.gvalue.to, back.glocations.to, back.gweights.to);
     on_device(
         gy.device(), [&] { deform_attention_backward_cpu(back); },
         [&](StreamHandle stream) {
@@ -119,6 +125,7 @@ Tensor deform_attention_fused(const DeformSampling& input, std::span<const Level
   args.levels = std::ssize(shapes);
   args.heads = input.heads;
   args.points = input.points;
+  note_work(kSampleFlops * static_cast<double>(out.numel() * args.levels * args.points), value, input.sampling, out);
   on_device(
       value.device(),
       [&] {

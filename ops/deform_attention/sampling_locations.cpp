@@ -22,6 +22,7 @@ Tensor sampling_locations(const Tensor& offsets, std::span<const LevelShape> sha
   Tensor out = Tensor::empty({offsets.size(0), length, heads, args.levels, points, 2}, DType::f32, offsets.device());
   args.from = offsets.view();
   args.to = {out.view()};
+  note_work(2.0 * static_cast<double>(out.numel()), offsets, out);
   on_device(
       offsets.device(), [&] { sampling_locations_cpu(args); },
       [&](StreamHandle stream) { sampling_locations_cuda(args, stream); });
@@ -32,6 +33,7 @@ Tensor sampling_locations(const Tensor& offsets, std::span<const LevelShape> sha
                      back.from = gy.view();
                      back.to = gradient_of(targets, 0);
                      if (!back.to) return;
+                     note_work(static_cast<double>(gy.numel()), gy, back.to.to);
                      on_device(
                          gy.device(), [&] { sampling_locations_backward_cpu(back); },
                          [&](StreamHandle stream) { sampling_locations_backward_cuda(back, stream); });

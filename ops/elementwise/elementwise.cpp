@@ -27,6 +27,7 @@ Tensor add(const Tensor& x, const Tensor& y) {
   for (int i = 1; suffix && i <= y.rank(); ++i) suffix = y.size(-i) == x.size(-i);
   check<ShapeError>(suffix, "add: the size of y must end the size of x; x ", x.size(), ", y ", y.size());
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
+  note_work(static_cast<double>(out.numel()), x, y, out);
   on_device(
       x.device(), [&] { add_cpu(x.view(), y.view(), out.view()); },
       [&](StreamHandle stream) { add_cuda(x.view(), y.view(), out.view(), stream); });
@@ -41,11 +42,13 @@ Tensor add(const Tensor& x, const Tensor& y) {
 Tensor relu(const Tensor& x) {
   check_f32("relu", x);
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
+  note_work(static_cast<double>(out.numel()), x, out);
   on_device(
       x.device(), [&] { elementwise_detail::relu_cpu(x.view(), out.view()); },
       [&](StreamHandle stream) { elementwise_detail::relu_cuda(x.view(), out.view(), stream); });
   autograd::record("relu", {&x, 1}, out, [out](const Tensor& gy, Targets targets) {
     const gradient_detail::Relu args{gy.view(), out.view(), gradient_of(targets, 0)};
+    note_work(static_cast<double>(gy.numel()), gy, out, args.gradient.to);
     on_device(
         gy.device(), [&] { gradient_detail::relu_cpu(args); },
         [&](StreamHandle stream) { gradient_detail::relu_cuda(args, stream); });
@@ -59,6 +62,7 @@ Tensor cast(const Tensor& x, DType dtype) {
   check<DTypeError>(supported(x.dtype()) && supported(dtype), "cast: from ", x.dtype(), " to ", dtype);
   check<ShapeError>(x.is_contiguous(), "cast: x must be contiguous; size ", x.size());
   Tensor out = Tensor::empty(x.size(), dtype, x.device());
+  note_work(0, x, out);
   on_device(
       x.device(), [&] { cast_cpu(x.view(), out.view()); },
       [&](StreamHandle stream) {
@@ -72,6 +76,7 @@ Tensor repeat_batch(const Tensor& x, std::int64_t batch) {
   check_f32("repeat_batch", x);
   check<ShapeError>(x.rank() == 2, "repeat_batch: x must be [Q,C]; got ", x.size());
   Tensor out = Tensor::empty({batch, x.size(0), x.size(1)}, x.dtype(), x.device());
+  note_work(0, x, out);
   on_device(
       x.device(),
       [&] {
@@ -90,11 +95,13 @@ Tensor repeat_batch(const Tensor& x, std::int64_t batch) {
 Tensor softmax(const Tensor& x) {
   check_f32("softmax", x);
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
+  note_work(5.0 * static_cast<double>(x.numel()), x, out);
   on_device(
       x.device(), [&] { softmax_cpu(x.view(), out.view()); },
       [&](StreamHandle stream) { softmax_cuda(x.view(), out.view(), stream); });
   autograd::record("softmax", {&x, 1}, out, [out](const Tensor& gy, Targets targets) {
     const Gradient gx = gradient_of(targets, 0);
+    note_work(4.0 * static_cast<double>(gy.numel()), gy, out, gx.to);
     on_device(
         gy.device(), [&] { softmax_backward_cpu(gy.view(), out.view(), gx); },
         [&](StreamHandle stream) { softmax_backward_cuda(gy.view(), out.view(), gx, stream); });
@@ -113,6 +120,7 @@ Tensor permute(const Tensor& x, const Dims& order) {
     size[i] = x.size(static_cast<int>(order[i]));
   }
   Tensor out = Tensor::empty(size, x.dtype(), x.device());
+  note_work(0, x, out);
   on_device(
       x.device(), [&] { permute_cpu(x.view(), order, out.view()); },
       [&](StreamHandle stream) {
@@ -132,6 +140,7 @@ Tensor mul_scalar(const Tensor& x, float factor) {
   check_f32("mul_scalar", x);
   Tensor out = Tensor::empty(x.size(), x.dtype(), x.device());
   const gradient_detail::Accumulate args{x.view(), {out.view(), 0}, factor};
+  note_work(static_cast<double>(x.numel()), x, out);
   on_device(
       x.device(), [&] { gradient_detail::accumulate_cpu(args); },
       [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
@@ -143,6 +152,7 @@ Tensor mul_scalar(const Tensor& x, float factor) {
 Tensor sum_all(const Tensor& x) {
   check_f32("sum_all", x);
   Tensor out = Tensor::empty({1}, DType::f32, x.device());
+  note_work(static_cast<double>(x.numel()), x, out);
   on_device(
       x.device(), [&] { sum_all_cpu(x.view(), out.view()); },
       [&](StreamHandle stream) {
@@ -167,6 +177,7 @@ Tensor weighted_sum(std::span<const Tensor> terms, std::span<const float> weight
   Tensor out = Tensor::empty(terms[0].size(), DType::f32, terms[0].device());
   std::vector<const float*> data;
   for (const Tensor& term : terms) data.push_back(term.data<float>());
+  note_work(2.0 * static_cast<double>(out.numel()) * static_cast<double>(terms.size()), terms, out);
   on_device(
       out.device(),
       [&] {

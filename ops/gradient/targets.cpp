@@ -25,6 +25,7 @@ void accumulate(const char* op, const Tensor& from, Targets targets, std::size_t
   if (!wants(targets, i)) return;
   check_type(op, from.dtype());
   const gradient_detail::Accumulate args{from.view(), gradient_of(targets, i), factor};
+  note_work(static_cast<double>(from.numel()), from, args.gradient.to);
   on_device(
       from.device(), [&] { gradient_detail::accumulate_cpu(args); },
       [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
@@ -34,6 +35,7 @@ void accumulate_rows(const char* op, const Tensor& from, Targets targets, std::s
   if (!wants(targets, i)) return;
   check_type(op, from.dtype());
   gradient_detail::SumRows args{from.view(), gradient_of(targets, i), {}};
+  note_work(static_cast<double>(from.numel()), from, args.gradient.to);
   on_device(
       from.device(), [&] { gradient_detail::sum_rows_cpu(args); },
       [&](StreamHandle stream) {
@@ -51,6 +53,7 @@ Tensor relu_gradient(const char* op, const Tensor& gy, const Tensor& y, DType dt
   check_type(op, dtype);
   const Tensor result = Tensor::empty(y.size(), dtype, y.device());
   const gradient_detail::Relu args{gy.view(), y.view(), {result.view(), 0}};
+  note_work(static_cast<double>(y.numel()), gy, y, result);
   on_device(
       y.device(), [&] { gradient_detail::relu_cpu(args); },
       [&](StreamHandle stream) { gradient_detail::relu_cuda(args, stream); });
@@ -63,6 +66,7 @@ Tensor contiguous_as(const char* op, const Tensor& x, DType dtype) {
   check_type(op, dtype);
   const Tensor result = Tensor::empty(x.size(), dtype, x.device());
   const gradient_detail::Accumulate args{x.view(), {result.view(), 0}};
+  note_work(0, x, result);
   on_device(
       x.device(), [&] { gradient_detail::accumulate_cpu(args); },
       [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });
@@ -70,6 +74,7 @@ Tensor contiguous_as(const char* op, const Tensor& x, DType dtype) {
 }
 
 void clear(const Tensor& x) {
+  note_work(0, x);
   on_device(
       x.device(), [&] { std::memset(x.view().data, 0, x.nbytes()); },
       [&](StreamHandle) { cuda::clear(x.view().data, x.nbytes()); });

@@ -26,6 +26,7 @@ Tensor as_rows(const Tensor& t) {
 /// x [M, K] and y [M, N], rows of one pitch.
 void run_rows(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y, Activation activation,
               float beta) {
+  note_work(2.0 * static_cast<double>(y.numel()) * static_cast<double>(x.size(-1)), x, weight, bias, y);
   on_device(
       x.device(),
       [&] {
@@ -42,6 +43,7 @@ void run_rows(const Tensor& x, const Tensor& weight, const Tensor& bias, const T
 
 /// y = a * b^T + beta * y.
 void run_product(const Tensor& a, const Tensor& b, const Tensor& y, float beta) {
+  note_work(2.0 * static_cast<double>(y.numel()) * static_cast<double>(a.size(-1)), a, b, y);
   on_device(
       a.device(),
       [&] {

@@ -149,12 +149,21 @@ UploadedLists upload_lists(const Tensor& key, const Tensor& reference, std::span
   return result;
 }
 
+/// Operations of the products of all anchors with all their references.
+double cosines(std::span<const AnchorPair> pairs, std::int64_t channels) {
+  double products = 0;
+  for (const AnchorPair& pair : pairs)
+    products += static_cast<double>(pair.key_index.size()) * static_cast<double>(pair.reference_index.size());
+  return 2 * products * static_cast<double>(channels);
+}
+
 Tensor run(const char* op, EmbeddingLoss kind, const Tensor& key, const Tensor& reference,
            std::span<const AnchorPair> pairs, double num_anchors) {
   check_inputs(op, key, reference, pairs, num_anchors);
   Tensor loss = Tensor::empty({1}, DType::f32, key.device()), state;
   UploadedLists lists;
   EmbeddingArgs args{kind, {}, key.view(), reference.view(), {}, {}, {}, {}, {}, num_anchors};
+  note_work(cosines(pairs, key.size(-1)), key, reference);
   on_device(
       key.device(), [&] { forward_cpu(kind, key, reference, pairs, num_anchors, loss); },
       [&](StreamHandle stream) {
@@ -171,6 +180,7 @@ Tensor run(const char* op, EmbeddingLoss kind, const Tensor& key, const Tensor& 
     EmbeddingArgs back{kind, lists.lists, key.view(), reference.view(), {}, {}, g.view(), {}, {}, num_anchors};
     back.gkey = gradient_of(targets, 0);
     back.greference = gradient_of(targets, 1);
+    note_work(3 * cosines(kept, key.size(-1)), key, reference, back.gkey.to, back.greference.to);
     on_device(
         g.device(), [&] { backward_cpu(back, key, reference, kept); },
         [&](StreamHandle stream) {

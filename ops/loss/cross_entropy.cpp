@@ -35,6 +35,7 @@ Tensor weighted_cross_entropy(const Tensor& logits, const Tensor& labels, const 
   autograd::not_differentiable("weighted_cross_entropy", {class_weights});
   Tensor loss = Tensor::empty({1}, DType::f32, logits.device()), sums;
   CrossEntropyArgs args{logits.view(), labels.view(), class_weights.view(), loss.view(), {}, {}, {}};
+  note_work(5.0 * static_cast<double>(logits.numel()), logits, labels, class_weights);
   on_device(
       logits.device(), [&] { weighted_cross_entropy_cpu(args); },
       [&](StreamHandle stream) {
@@ -46,6 +47,7 @@ Tensor weighted_cross_entropy(const Tensor& logits, const Tensor& labels, const 
                    [=](const Tensor& g, std::span<const autograd::GradTarget> to) {
                      CrossEntropyArgs back{
                          logits.view(), labels.view(), class_weights.view(), {}, g.view(), gradient_of(to, 0), {}};
+                     note_work(5.0 * static_cast<double>(logits.numel()), logits, labels, back.glogits.to);
                      on_device(
                          g.device(), [&] { weighted_cross_entropy_backward_cpu(back); },
                          [&](StreamHandle stream) {

@@ -18,6 +18,7 @@ Tensor run(const char* op, MaskLoss kind, const Tensor& logits, const Tensor& ta
   autograd::not_differentiable(op, {targets});
   Tensor loss = Tensor::empty({1}, DType::f32, logits.device()), sums;
   MaskLossArgs args{logits.view(), targets.view(), loss.view(), num_masks, {}};
+  note_work(8.0 * static_cast<double>(logits.numel()), logits, targets);
   on_device(
       logits.device(), [&] { kind == MaskLoss::dice ? dice_loss_cpu(args) : sigmoid_ce_loss_cpu(args); },
       [&](StreamHandle stream) {
@@ -27,6 +28,7 @@ Tensor run(const char* op, MaskLoss kind, const Tensor& logits, const Tensor& ta
       });
   autograd::record(op, std::span(&logits, 1), loss, [=](const Tensor& g, std::span<const autograd::GradTarget> to) {
     MaskLossBackwardArgs back{g.view(), logits.view(), targets.view(), gradient_of(to, 0), num_masks, {}};
+    note_work(8.0 * static_cast<double>(logits.numel()), logits, targets, back.glogits.to);
     on_device(
         g.device(), [&] { kind == MaskLoss::dice ? dice_loss_backward_cpu(back) : sigmoid_ce_loss_backward_cpu(back); },
         [&](StreamHandle stream) {

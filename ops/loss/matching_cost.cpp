@@ -24,6 +24,8 @@ Tensor combined_cost(const Tensor& logits, const Tensor& targets, const Tensor& 
                      const MatchingCostWeights& weights) {
   const std::int64_t queries = logits.size(0), instances = targets.size(0);
   Tensor cost = Tensor::empty({queries, instances}, DType::f32, logits.device());
+  note_work(6.0 * static_cast<double>(cost.numel()) * static_cast<double>(logits.size(1)), logits, targets, class_cost,
+            cost);
   on_device(
       logits.device(),
       [&] {
@@ -79,6 +81,7 @@ Tensor class_cost(const Tensor& logits, const Tensor& labels) {
   autograd::not_differentiable("class_cost", {logits});
   Tensor cost = Tensor::empty({logits.size(0), labels.size(0)}, DType::f32, logits.device());
   const ClassCostArgs args{logits.view(), labels.view(), cost.view()};
+  note_work(5.0 * static_cast<double>(logits.numel()), logits, labels, cost);
   on_device(
       logits.device(), [&] { class_cost_cpu(args); }, [&](StreamHandle stream) { class_cost_cuda(args, stream); });
   return cost;

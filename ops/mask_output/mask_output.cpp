@@ -118,7 +118,11 @@ MaskBatch mask_batch(const Tensor& logits, const MaskSizes& sizes) {
 std::vector<QueryMask> mask_output(const Tensor& logits, const MaskSizes& sizes) {
   check_sizes(logits, sizes);
   autograd::not_differentiable("mask_output", {logits});
-  if (logits.device().type == DeviceType::cpu) return masks_on_cpu(logits, sizes);
+  note_work(7.0 * static_cast<double>(logits.size(0) * sizes.output.height * sizes.output.width), logits);
+  if (logits.device().type == DeviceType::cpu) {
+    const OpScope scope("mask_output");
+    return masks_on_cpu(logits, sizes);
+  }
   const MaskBatch batch = mask_batch(logits, sizes);
   const Tensor bits = to_device(batch.bits, {}), sums = to_device(batch.quality_sum, {});
   const Tensor counts = to_device(batch.quality_count, {}), seen = to_device(batch.seen, {});

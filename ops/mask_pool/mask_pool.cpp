@@ -31,6 +31,8 @@ MaskPooled mask_pool(const Tensor& features, const Tensor& mask_logits) {
                      Gradient gfeatures = gradient_of(targets, 0);
                      gfeatures.to.size = tokens;
                      const MaskPoolBackwardArgs args{gy.view(), bits.view(), counts.view(), gfeatures};
+                     note_work(2.0 * static_cast<double>(gy.numel()) * static_cast<double>(tokens[1]), gy, bits,
+                               gfeatures.to);
                      on_device(
                          gy.device(), [&] { mask_pool_backward_cpu(args); },
                          [&](StreamHandle stream) { mask_pool_backward_cuda(args, stream); });
@@ -65,6 +67,8 @@ MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tens
   const MaskPoolArgs args{
       features.view(),      bits.view(),         scale ? scale.view() : View{}, shift ? shift.view() : View{},
       result.pooled.view(), result.counts.view()};
+  note_work(2.0 * static_cast<double>(result.pooled.numel()) * static_cast<double>(features.size(1)), features, bits,
+            scale, shift, result.pooled, result.counts);
   on_device(
       features.device(), [&] { mask_pool_cpu(args); },
       [&](StreamHandle stream) {

@@ -69,6 +69,7 @@ ScaleShift normalising_map(const Tensor& x, const Tensor& weight, const Tensor& 
                                      options.groups,
                                      options.eps,
                                      nullptr};
+  note_work(3.0 * static_cast<double>(x.numel()), x, weight, bias);
   on_device(
       x.device(), [&] { group_norm_detail::statistics_cpu(args); },
       [&](StreamHandle stream) {
@@ -97,6 +98,7 @@ Tensor apply_map(const Tensor& x, const Tensor& scale, const Tensor& shift, cons
                                        per_image ? from.channels : 0,
                                        options.activation == Activation::relu,
                                        pixels_or_none("channel_affine", options.residual)};
+  note_work(2.0 * static_cast<double>(x.numel()), x, scale, shift, options.residual, y);
   on_device(
       x.device(), [&] { group_norm_detail::affine_cpu(args); },
       [&](StreamHandle stream) { group_norm_detail::affine_cuda(args, stream); });
@@ -121,6 +123,7 @@ autograd::Backward group_norm_backward(const Tensor& x, const Tensor& weight, co
                                      .partial = nullptr,
                                      .maps = nullptr,
                                      .sum_scratch = nullptr};
+    note_work(10.0 * static_cast<double>(gy.numel()), gy, x, gx.to);
     on_device(
         gy.device(), [&] { group_norm_detail::backward_cpu(args); },
         [&](StreamHandle stream) {
@@ -185,6 +188,7 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
                                            gshift,
                                            nullptr,
                                            nullptr};
+    note_work(4.0 * static_cast<double>(gy.numel()), gy, relu_result, gx.to, gresidual.to);
     on_device(
         gy.device(), [&] { group_norm_detail::affine_backward_cpu(args); },
         [&](StreamHandle stream) {

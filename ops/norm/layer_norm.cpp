@@ -37,6 +37,7 @@ autograd::Backward make_backward(const Tensor& x, const Tensor& residual, const 
     args.gweight = gradient_of(targets, 1);
     args.gbias = gradient_of(targets, 2);
     args.gresidual = gradient_of(targets, 3);
+    note_work(16.0 * static_cast<double>(x.numel()), gy, x, residual, weight, args.gx.to, args.gresidual.to);
     on_device(
         x.device(), [&] { layer_norm_detail::backward_cpu(args); },
         [&](StreamHandle stream) {
@@ -63,6 +64,7 @@ Tensor run(const char* op, const Tensor& x, const Tensor& residual, const Tensor
   }
   const layer_norm_detail::Forward args{x.view(), view_or_empty(residual), weight.view(),       bias.view(),
                                         y.view(), view_or_empty(mean),     view_or_empty(rstd), options.eps};
+  note_work(8.0 * static_cast<double>(x.numel()), x, residual, weight, bias, y);
   on_device(
       x.device(), [&] { layer_norm_detail::forward_cpu(args); },
       [&](StreamHandle stream) { layer_norm_detail::forward_cuda(args, stream); });

@@ -56,6 +56,11 @@ void adamw_step(std::span<const AdamWTensor> tensors, const AdamWOptions& option
                  .eps = static_cast<float>(options.eps),
                  .gradient_scale = static_cast<float>(options.gradient_scale),
                  .clip = options.clip ? options.clip.data<double>() : nullptr};
+  if (Recorder* const recorder = Recorder::current()) {
+    double count = 0;
+    for (const AdamWSpan& span : spans) count += static_cast<double>(span.count);
+    recorder->announce({.bytes = 7 * sizeof(float) * count, .flops = 14 * count});
+  }
   on_device(
       device, [&] { adamw_cpu(args); },
       [&](StreamHandle stream) {

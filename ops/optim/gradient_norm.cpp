@@ -41,6 +41,11 @@ Spans spans_of(const char* op, std::span<const Tensor> tensors) {
 Tensor norm_and_coefficient(const Spans& spans, double max_norm) {
   Tensor result = Tensor::empty({2}, DType::f64, spans.device);
   const std::int64_t count = std::ssize(spans.list);
+  if (Recorder* const recorder = Recorder::current()) {
+    double elements = 0;
+    for (const FloatSpan& span : spans.list) elements += static_cast<double>(span.count);
+    recorder->announce({.bytes = sizeof(float) * elements, .flops = 2 * elements});
+  }
   on_device(
       spans.device,
       [&] {

@@ -31,6 +31,7 @@ Tensor run(const char* op, const Tensor& features, const Dims& image, const Tens
   if (features.dtype() != DType::f32) autograd::not_differentiable("point_sample of integers", {features, points});
   Tensor out = Tensor::empty(out_size, DType::f32, features.device());
   const PointSampleArgs forward{seen_as(features.view(), image), points_view(points, image[0]), out.view()};
+  note_work(7.0 * static_cast<double>(out.numel()), out, out, out, out, points, out);
   on_device(
       features.device(), [&] { point_sample_cpu(forward); },
       [&](StreamHandle stream) { point_sample_cuda(forward, stream); });
@@ -41,6 +42,7 @@ Tensor run(const char* op, const Tensor& features, const Dims& image, const Tens
     const Gradient gpoints = gradient_of(targets, 1);
     PointSampleBackwardArgs args{
         gy.view(), seen_as(features.view(), image), points_view(points, image[0]), gfeatures, gpoints, {}, {}};
+    note_work(14.0 * static_cast<double>(gy.numel()), gy, gy, gy, gy, gy, points, gfeatures.to);
     on_device(
         gy.device(), [&] { point_sample_backward_cpu(args); },
         [&](StreamHandle stream) {
@@ -86,6 +88,7 @@ Tensor uncertain_points(const Tensor& logits, const Tensor& candidates, const Te
   Tensor out = Tensor::empty({logits.size(0), points, 2}, DType::f32, logits.device());
   const Tensor at = point_sample_planes(logits, candidates);
   const UncertainPointsArgs args{at.view(), candidates.view(), random.view(), out.view()};
+  note_work(0, at, candidates, random, out);
   on_device(
       logits.device(), [&] { uncertain_points_cpu(args); },
       [&](StreamHandle stream) { uncertain_points_cuda(args, stream); });

@@ -23,6 +23,7 @@ autograd::Backward make_backward(const Dims& in, const Dims& out) {
     Gradient gx = gradient_of(targets, 0);
     gx.to = seen_as(gx.to, in);
     const ResizeBackwardArgs args{seen_as(gy.view(), out), gx};
+    note_work(7.0 * static_cast<double>(gy.numel()), gy, args.gx.to);
     on_device(
         gy.device(), [&] { resize_bilinear_backward_cpu(args); },
         [&](StreamHandle stream) { resize_bilinear_backward_cuda(args, stream); });
@@ -36,6 +37,7 @@ Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width)
   check<DTypeError>(x.dtype() == DType::f32, "resize_bilinear: x must be f32; got ", x.dtype());
   check<ShapeError>(height > 0 && width > 0, "resize_bilinear: cannot resize to ", height, " x ", width);
   Tensor out = Tensor::empty({x.size(0), height, width, x.size(3)}, DType::f32, x.device());
+  note_work(7.0 * static_cast<double>(out.numel()), x, out);
   on_device(
       x.device(),
       [&] {
@@ -60,6 +62,7 @@ Tensor resize_bilinear_planes(const Tensor& x, std::int64_t height, std::int64_t
   const std::int64_t planes = x.numel() / (x.size(-2) * x.size(-1));
   const Dims from{planes, x.size(-2), x.size(-1), 1}, to{planes, height, width, 1};
   const ResizeArgs args{seen_as(x.view(), from), seen_as(out.view(), to)};
+  note_work(7.0 * static_cast<double>(out.numel()), x, out);
   on_device(
       x.device(), [&] { resize_bilinear_planes_cpu(args); },
       [&](StreamHandle stream) { resize_bilinear_cuda(args, stream); });
@@ -73,6 +76,7 @@ void upsample2x_add(const Tensor& low, const Tensor& y) {
   check<ShapeError>(y.size() == Dims{low.size(0), 2 * low.size(1), 2 * low.size(2), low.size(3)},
                     "upsample2x_add: y must be twice the size of low; got low ", low.size(), ", y ", y.size());
   autograd::not_differentiable("upsample2x_add", {low, y});
+  note_work(8.0 * static_cast<double>(y.numel()), low, y, y);
   on_device(
       y.device(),
       [&] {
@@ -91,6 +95,7 @@ Tensor pool_center(const Tensor& y, std::int64_t ratio) {
                     y.size());
   autograd::not_differentiable("pool_center", {y});
   Tensor out = Tensor::empty({y.size(0), y.size(1) / ratio, y.size(2) / ratio, y.size(3)}, y.dtype(), y.device());
+  note_work(4.0 * static_cast<double>(out.numel()), out, out, out, out, out);
   on_device(
       y.device(),
       [&] {

@@ -42,6 +42,7 @@ Tensor concatenate(std::span<const Tensor> parts, int axis) {
   std::int64_t written = 0;
   for (const Tensor& part : parts) {
     const gradient_detail::Accumulate args{part.view(), {window(y, part.size(), axis, written).view(), 0}};
+    note_work(0, part, part);
     on_device(
         y.device(), [&] { gradient_detail::accumulate_cpu(args); },
         [&](StreamHandle stream) { gradient_detail::accumulate_cuda(args, stream); });

@@ -16,6 +16,7 @@ Tensor gather_rows(const Tensor& x, std::span<const std::int64_t> indices) {
   const auto count = static_cast<std::int64_t>(indices.size());
   Tensor y = Tensor::empty({count, x.size(1)}, DType::f32, x.device());
   const gather_rows_detail::Forward forward{x.view(), y.view(), indices.data(), count};
+  note_work(0, y, y);
   on_device(
       x.device(), [&] { gather_rows_detail::forward_cpu(forward); },
       [&](StreamHandle stream) { gather_rows_detail::forward_cuda(forward, stream); });
@@ -23,6 +24,7 @@ Tensor gather_rows(const Tensor& x, std::span<const std::int64_t> indices) {
                    [rows = std::vector(indices.begin(), indices.end()), count](
                        const Tensor& gy, std::span<const autograd::GradTarget> targets) {
                      const gather_rows_detail::Backward args{gy.view(), gradient_of(targets, 0), rows.data(), count};
+                     note_work(0, gy, gy);
                      on_device(
                          gy.device(), [&] { gather_rows_detail::backward_cpu(args); },
                          [&](StreamHandle stream) { gather_rows_detail::backward_cuda(args, stream); });

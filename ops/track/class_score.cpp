@@ -14,6 +14,7 @@ Tensor max_class_score(const Tensor& logits) {
   autograd::not_differentiable("max_class_score", {logits});
   Tensor out = Tensor::empty({logits.size(0)}, DType::f32, logits.device());
   const ClassScoreArgs args{.logits = logits.view(), .out = out.view()};
+  note_work(5.0 * static_cast<double>(logits.numel()), logits, out);
   on_device(
       logits.device(), [&] { max_class_score_cpu(args); },
       [&](StreamHandle stream) { max_class_score_cuda(args, stream); });

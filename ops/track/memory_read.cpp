@@ -18,6 +18,7 @@ Tensor memory_read(const Tensor& bank, const Tensor& weights) {
   autograd::not_differentiable("memory_read", {bank, weights});
   Tensor out = Tensor::empty({bank.size(1), bank.size(2)}, DType::f32, bank.device());
   const MemoryReadArgs args{.bank = bank.view(), .weights = weights.view(), .out = out.view()};
+  note_work(2.0 * static_cast<double>(bank.numel()), bank, weights, out);
   on_device(
       bank.device(), [&] { memory_read_cpu(args); }, [&](StreamHandle stream) { memory_read_cuda(args, stream); });
   return out;

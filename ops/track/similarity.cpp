@@ -28,6 +28,7 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b) {
   autograd::not_differentiable("cosine_similarity", {a, b});
   Tensor out = Tensor::empty({a.size(0), b.size(0)}, DType::f32, a.device());
   const CosineArgs args{.a = a.view(), .b = b.view(), .out = out.view()};
+  note_work(2.0 * static_cast<double>(out.numel()) * static_cast<double>(a.size(1)), a, b, out);
   on_device(
       a.device(), [&] { cosine_cpu(args); }, [&](StreamHandle stream) { similarity_cuda(args, {}, stream); });
   return out;
@@ -54,6 +55,8 @@ Tensor track_similarity(const TrackSimilarityInputs& inputs) {
   const CosineArgs first{.a = object_memory.view(), .b = object.view(), .out = out.view(), .weight = 1 - weight};
   const CosineArgs second{
       .a = appearance_memory.view(), .b = appearance.view(), .out = out.view(), .weight = weight, .beta = 1};
+  note_work(2.0 * static_cast<double>(out.numel()) * static_cast<double>(object.size(1) + appearance.size(1)),
+            object_memory, object, appearance_memory, appearance, out);
   on_device(
       object.device(),
       [&] {

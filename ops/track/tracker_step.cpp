@@ -75,6 +75,9 @@ void tracker_step(const TrackerState& state, const TrackerFrame& frame, const Tr
                                   state.similarity.view(),    state.assignment.view(),
                                   state.outcome.view(),       static_cast<float>(options.alpha),
                                   options.weighting};
+  note_work(2.0 * static_cast<double>(state.similarity.numel()) *
+                static_cast<double>(frame.object.size(1) + frame.appearance.size(1)),
+            frame.logits, frame.object, frame.appearance, state.object, state.appearance, state.similarity);
   on_device(
       device, [&] { tracker_detail::step_cpu(step); },
       [&](StreamHandle stream) { tracker_detail::step_cuda(step, stream); });

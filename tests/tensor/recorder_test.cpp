@@ -10,25 +10,32 @@
 #include <thread>
 
 namespace visage {
+namespace recorder_test_names {
+
+template <class T>
+std::vector<T> in_template(T, std::source_location& where) {
+  where = std::source_location::current();
+  return {};
+}
+
+void in_lambda(std::source_location& where) {
+  const std::function<void()> backward = [&where] { where = std::source_location::current(); };
+  backward();
+}
+
+}  // namespace recorder_test_names
+
 namespace {
 
 using testing::ElementsAre;
 
-std::source_location here(const std::source_location& where = std::source_location::current()) { return where; }
-
-template <class T>
-std::vector<T> location_of_template(T, std::source_location& where) {
-  where = here();
-  return {};
-}
-
-TEST(Recorder, NamesAFunctionWithoutItsSurroundings) {
-  std::source_location in_template;
-  (void)location_of_template(1.f, in_template);
-  EXPECT_EQ(function_name(in_template), "location_of_template");
-  EXPECT_EQ(function_name(here()), "TestBody");
-  const std::function<std::string()> in_lambda = [] { return function_name(here()); };
-  EXPECT_EQ(in_lambda(), "TestBody") << "a lambda of an op works for the op";
+TEST(Recorder, NamesAnOpByItsFunctionOrItsFile) {
+  std::source_location in_template, in_lambda;
+  (void)recorder_test_names::in_template(1.f, in_template);
+  recorder_test_names::in_lambda(in_lambda);
+  EXPECT_EQ(op_name(in_template), "in_template");
+  EXPECT_EQ(op_name(in_lambda), "in_lambda") << "a lambda of an op works for the op";
+  EXPECT_EQ(op_name(std::source_location::current()), "recorder_test") << "of a function that only the file knows";
 }
 
 TEST(Recorder, SeesStagesAndOpsInTheOrderTheyBegin) {

@@ -3,6 +3,7 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/loss/contrastive_loss.h"
 #include "ops/resize/resize.h"
+#include "tensor/stage_timer.h"
 
 namespace visage {
 namespace {
@@ -51,18 +52,26 @@ TrainingLosses training_losses(const Model& model, const Tensor& images, std::sp
                                std::int64_t frames, const UniformSource& uniform, const TrainingLossConfig& config) {
   check<ShapeError>(frames > 0 && images.size(0) % frames == 0, "training_losses: ", images.size(0),
                     " images are no clips of ", frames, " frames");
-  const BackboneFeatures features = model.backbone()(images, config.backbone);
-  const PixelFeatures pixel = model.pixel_decoder()(features, config.encoder);
-  const DecoderOutput decoded = model.decoder()(pixel, MaskDetail::embeddings);
-  const MaskCriterion criterion(model.config().detector.num_classes, config.masks);
+  const auto stage = [](const char* name, const auto& run) {
+    const StageTimer timer(name);
+    return run();
+  };
+  const BackboneFeatures features = stage("backbone", [&] { return model.backbone()(images, config.backbone); });
+  const PixelFeatures pixel = stage("pixel decoder", [&] { return model.pixel_decoder()(features, config.encoder); });
+  const DecoderOutput decoded = stage("masked decoder", [&] { return model.decoder()(pixel, MaskDetail::embeddings); });
   TrainingLosses out;
-  out.criterion = criterion(decoded.heads, pixel.mask_features, targets, uniform);
+  out.criterion = stage("matching and mask losses", [&] {
+    const MaskCriterion criterion(model.config().detector.num_classes, config.masks);
+    return criterion(decoded.heads, pixel.mask_features, targets, uniform);
+  });
   out.terms = out.criterion.losses;
 
-  const Tensor& last = decoded.heads.back().mask_embedding;
-  const AppearanceOutput embedded =
-      model.appearance()(decoded.embeddings, features,
-                         level_masks(last, pixel.mask_features, features, model.appearance().projections().size()));
+  const AppearanceOutput embedded = stage("appearance", [&] {
+    return model.appearance()(decoded.embeddings, features,
+                              level_masks(decoded.heads.back().mask_embedding, pixel.mask_features, features,
+                                          model.appearance().projections().size()));
+  });
+  const StageTimer timer("contrastive losses");
   const std::vector<ops::AnchorPair> pairs = anchor_pairs(targets, out.criterion.matches.front(), frames);
   double anchors = 0;
   for (const ops::AnchorPair& pair : pairs) anchors += static_cast<double>(pair.key_index.size());

@@ -1,0 +1,210 @@
+#include "cli/profile.h"
+
+#include "cli/run_record.h"
+#include "cli/table.h"
+#include "cli/threads.h"
+#include "cli/version.h"
+#include "nn/init/init.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/files.h"
+#include "tensor/log.h"
+#include "train/trainer.h"
+#include "visage/config/pipeline_options.h"
+#include "visage/profile/report.h"
+#include "visage/pseudo/procedural.h"
+#include "visage/pseudo/pseudo_video.h"
+
+#include <cstdio>
+#include <deque>
+#include <ostream>
+
+namespace visage::cli {
+namespace {
+
+using profile::Measurement;
+using profile::Row;
+using profile::Summary;
+
+constexpr media::Size kTrackSize{864, 480}, kTrainSize{448, 256};
+
+std::string number(double value, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string text_of(Device device) {
+  return device.type == DeviceType::cpu ? "cpu" : "cuda:" + std::to_string(device.index);
+}
+
+std::string text_of(media::Size size) { return std::to_string(size.width) + "x" + std::to_string(size.height); }
+
+// What both commands do before anything runs.
+Device prepare(const ProfileCommand& command) {
+  check_threads(command.threads);
+  const Device device = use_device(command.weights.device);
+  if (command.threads > 0) cpu::set_num_threads(command.threads);
+  for (const std::string& file : {command.json, command.trace})
+    if (!file.empty()) const files::TemporaryPath writable(file, files::Kind::file);
+  return device;
+}
+
+profile::Conditions conditions(const char* what, const ProfileCommand& command, Device device, Precision precision) {
+  profile::Conditions c;
+  c["visage"] = kVersion;
+  c["command"] = what;
+  c["configuration"] = command.config.empty() ? "default" : command.config;
+  c["device"] = text_of(device);
+  c["precision"] = precision == Precision::f32 ? "f32" : "bf16";
+  c["cpu"] = cpu_name();
+  c["threads"] = std::to_string(cpu::num_threads());
+  return c;
+}
+
+class Printer {
+ public:
+  Printer(const Summary& summary, const profile::Ceilings& ceilings, std::string unit)
+      : summary_(summary), ceilings_(ceilings), unit_(std::move(unit)) {}
+
+  Table table(const std::string& title, const std::vector<Row>& rows, std::size_t most) const {
+    Table table{
+        title, {"", "calls", "ms", "%", "MB", "GFLOP", "GB/s", "of copy", "GFLOP/s", "of product", "peak MB"}, {}};
+    for (const Row& row : rows)
+      if (table.rows.size() < most) table.rows.push_back(cells(row));
+    return table;
+  }
+
+ private:
+  std::vector<std::string> cells(const Row& row) const {
+    const auto units = static_cast<double>(summary_.units);
+    std::vector<std::string> cells = {
+        row.op.empty() ? std::string(2 * static_cast<std::size_t>(row.depth), ' ') + row.stage
+                       : row.op + " (" + row.stage + ")",
+        number(static_cast<double>(row.calls) / units, row.calls % summary_.units == 0 ? 0 : 1),
+        number(1e3 * row.seconds / units, 3), number(100 * row.seconds / summary_.seconds, 1)};
+    if (row.work) {
+      cells.push_back(number(1e-6 * row.work->bytes / units, 1));
+      cells.push_back(number(1e-9 * row.work->flops / units, 2));
+      cells.push_back(number(1e-9 * row.bytes_per_second(), 1));
+      cells.push_back(number(100 * row.bytes_per_second() / ceilings_.copy_bandwidth, 0) + " %");
+      cells.push_back(number(1e-9 * row.flops_per_second(), 1));
+      cells.push_back(number(100 * row.flops_per_second() / ceilings_.product_rate, 0) + " %");
+    } else {
+      cells.insert(cells.end(), 6, "-");
+    }
+    cells.push_back(number(1e-6 * static_cast<double>(row.peak_memory), 1));
+    return cells;
+  }
+
+  const Summary& summary_;
+  const profile::Ceilings& ceilings_;
+  const std::string unit_;
+};
+
+void write_file(const std::string& path, const std::string& text) {
+  if (path.empty()) return;
+  files::AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+void report(const ProfileCommand& command, const Measurement& measurement, DType products,
+            const profile::Conditions& conditions, std::ostream& out) {
+  const Summary summary = summarise(measurement);
+  const profile::Ceilings ceilings = profile::measure_ceilings(measurement.device, products);
+  for (const auto& [key, value] : conditions) out << key << ": " << value << "\n";
+  const auto ms = [](double seconds) { return number(1e3 * seconds, 3); };
+  out << "latency of a " << measurement.unit << ": p50 " << ms(summary.p50) << " ms, p95 " << ms(summary.p95)
+      << " ms, p99 " << ms(summary.p99) << " ms, longest " << ms(summary.most) << " ms, of "
+      << measurement.latencies.size() << "; recording adds " << number(100 * summary.recording_cost, 1) << " %\n"
+      << "ceilings: copy " << number(1e-9 * ceilings.copy_bandwidth, 1) << " GB/s, product of "
+      << name_of(ceilings.products) << " matrices " << number(1e-9 * ceilings.product_rate, 1) << " GFLOP/s\n"
+      << "memory in use: at most " << number(1e-6 * static_cast<double>(summary.peak_memory), 1) << " MB\n\n";
+  const Printer printer(summary, ceilings, measurement.unit);
+  printer.table("Stages, a " + measurement.unit, summary.stages, summary.stages.size()).print(out);
+  out << "\n";
+  printer.table("Ops, a " + measurement.unit, summary.ops, static_cast<std::size_t>(command.rows)).print(out);
+  write_file(command.json, profile::report_json(measurement, summary, ceilings, conditions));
+  write_file(command.trace, profile::trace_json(measurement));
+}
+
+// Frames of a procedural clip, repeated as often as they are needed.
+std::deque<media::Frame> clip(media::Size size, std::int64_t frames) {
+  constexpr std::int64_t kDifferent = 8;
+  const pseudo::PseudoVideo video({.size = size,
+                                   .frames = kDifferent,
+                                   .mode = pseudo::Mode::track,
+                                   .least_objects = 4,
+                                   .most_objects = 4,
+                                   .curve_frames = kDifferent},
+                                  0, pseudo::ProceduralObjects(), pseudo::ProceduralBackgrounds());
+  std::deque<media::Frame> clip;
+  for (std::int64_t t = 0; t < frames; ++t)
+    clip.push_back(t < kDifferent ? media::Frame{video.render(t).image, std::to_string(t), t}
+                                  : media::Frame{clip[t - kDifferent].image, std::to_string(t), t});
+  return clip;
+}
+
+// A configuration that trains on procedural clips, for who names none.
+void use_procedural_clips(Config& config, media::Size size) {
+  for (const annotation::Category& category : pseudo::ProceduralObjects().categories())
+    config.class_names.push_back(category.name);
+  config.model.detector.num_classes = static_cast<int>(config.class_names.size());
+  TrainConfig& train = config.train;
+  train.clips = 1;
+  train.frames = 2;
+  train.data.width = size.width;
+  train.data.height = size.height;
+  train.data.least_edge = train.data.most_edge = std::min(size.width, size.height);
+  train.data.longest_edge = std::max(size.width, size.height);
+  train.data.crop_probability = 0;
+}
+
+}  // namespace
+
+void profile_track(const ProfileCommand& command, std::ostream& out) {
+  const Config config = config::load_config(command.config, command.overrides);
+  const Device device = prepare(command);
+  const media::Size size = command.size.value_or(kTrackSize);
+  WeightChoice weights = command.weights;
+  weights.device = text_of(device);  // auto is said once
+  if (weights.file.empty() && weights.test_weights.empty()) weights.test_weights = "public";
+  std::vector<std::string> notes;
+  const std::unique_ptr<Model> model = load_model(config.model, weights, notes);
+  for (const std::string& note : notes) log::info(note);
+  pipeline::VideoPipeline video(*model, config::pipeline_options(config, command.plan, command.precision));
+  const int window = config.inference.window;
+  std::deque<media::Frame> frames = clip(size, std::int64_t{window} * (command.warmup + 2 * command.repeats));
+  const Measurement measurement =
+      profile::measure({device, window == 1 ? "frame" : "window", command.warmup, command.repeats}, [&] {
+        for (int i = 0; i < window; ++i) {
+          (void)video.feed(std::move(frames.front()));
+          frames.pop_front();
+        }
+      });
+  profile::Conditions how = conditions("track", command, device, command.precision);
+  how["frame"] = text_of(size) + ", network input " + std::to_string(video.mask_sizes().image.width) + "x" +
+                 std::to_string(video.mask_sizes().image.height);
+  how["weights"] = weights.file.empty() ? "test weights " + weights.test_weights : weights.file;
+  if (window > 1) how["frames of a window"] = std::to_string(window);
+  report(command, measurement, product_dtype(command.precision, device), how, out);
+}
+
+void profile_train(const ProfileCommand& command, std::ostream& out) {
+  Config config = config::load_config(command.config, {});
+  if (command.config.empty()) use_procedural_clips(config, command.size.value_or(kTrainSize));
+  for (const std::string& assignment : command.overrides) config::apply_override(config, assignment);
+  config::check_config(config);
+  const Device device = prepare(command);
+  Model model(config.model, device);
+  const Mask2FormerConfig& detector = config.model.detector;
+  nn::initialise(model.params(), {.seed = 1, .heads = detector.heads, .points = detector.points});
+  train::Trainer trainer(config, model);
+  const Measurement measurement =
+      profile::measure({device, "step", command.warmup, command.repeats}, [&] { (void)trainer.step(); });
+  profile::Conditions how = conditions("train", command, device, config.train.precision);
+  how["batch"] = std::to_string(config.train.clips) + " clips of " + std::to_string(config.train.frames) + " frames";
+  report(command, measurement, product_dtype(config.train.precision, device), how, out);
+}
+
+}  // namespace visage::cli
