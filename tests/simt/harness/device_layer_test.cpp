@@ -143,7 +143,7 @@ TEST(CudaRanges, StagesAndOpsAreShownToAProfiler) {
   set_ranges_shown(true);
   work();
   set_ranges_shown(false);
-  EXPECT_EQ(simt::take_ranges(), "encoder(TestBody()rest())");
+  EXPECT_EQ(simt::take_ranges(), "encoder(device_layer_test()rest())");
 }
 
 }  // namespace
