@@ -55,7 +55,7 @@ profile::Conditions conditions(const char* what, const ProfileCommand& command, 
   c["command"] = what;
   c["configuration"] = command.config.empty() ? "default" : command.config;
   c["device"] = text_of(device);
-  c["precision"] = precision == Precision::f32 ? "f32" : "bf16";
+  c["precision"] = name_of(precision);
   c["cpu"] = cpu_name();
   c["threads"] = std::to_string(cpu::num_threads());
   return c;
@@ -186,8 +186,10 @@ void profile_track(const ProfileCommand& command, std::ostream& out) {
   how["frame"] = text_of(size) + ", network input " + std::to_string(video.mask_sizes().image.width) + "x" +
                  std::to_string(video.mask_sizes().image.height);
   how["weights"] = weights.file.empty() ? "test weights " + weights.test_weights : weights.file;
+  if (video.graph_nodes() > 0)
+    how["graph"] = std::to_string(video.graph_nodes()) + " nodes, the network's; recorded frames run op by op";
   if (window > 1) how["frames of a window"] = std::to_string(window);
-  report(command, measurement, product_dtype(command.precision, device), how, out);
+  report(command, measurement, set_precision(command.precision, device), how, out);
 }
 
 void profile_train(const ProfileCommand& command, std::ostream& out) {
@@ -204,7 +206,7 @@ void profile_train(const ProfileCommand& command, std::ostream& out) {
       profile::measure({device, "step", command.warmup, command.repeats}, [&] { (void)trainer.step(); });
   profile::Conditions how = conditions("train", command, device, config.train.precision);
   how["batch"] = std::to_string(config.train.clips) + " clips of " + std::to_string(config.train.frames) + " frames";
-  report(command, measurement, product_dtype(config.train.precision, device), how, out);
+  report(command, measurement, set_precision(config.train.precision, device), how, out);
 }
 
 }  // namespace visage::cli

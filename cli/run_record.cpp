@@ -55,7 +55,7 @@ void write_run_record(const std::string& path, const TrackCommand& command, cons
       {"configuration", config::to_toml(config)},
       {"weights", weights(command.weights)},
       {"plan", command.plan == pipeline::Plan::fast ? "fast" : "plain"},
-      {"precision", command.precision == Precision::f32 ? "f32" : "bf16"},
+      {"precision", name_of(command.precision)},
       {"clip", {{"name", clip.name}, {"width", clip.size.width}, {"height", clip.size.height}, {"fps", clip.fps}}},
       {"frames", summary.frames},
       {"complete", summary.complete},

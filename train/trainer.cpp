@@ -101,9 +101,9 @@ constexpr const char* kAverageName = "ema.";
 Trainer::Trainer(const Config& config, Model& model)
     : config_(config),
       model_(model),
-      products_(product_dtype(config.train.precision, model.device())),
       sources_(make_sources(config)),
       parameters_(trained_parameters(model.params(), config.train)) {
+  set_precision(config.train.precision, model.device());  // refuses before the first step
   for (const nn::Entry& entry : model.params().entries()) autograd::set_requires_grad(entry.value, false);
   for (const TrainedParameter& parameter : parameters_) {
     autograd::set_requires_grad(parameter.value);
@@ -202,7 +202,8 @@ void Trainer::back_propagate(const Batch& batch, StepReport& report) {
   losses_config.masks.num_points = recipe.num_points;
   losses_config.backbone = activations(recipe.recompute, Recompute::backbone);
   losses_config.encoder = activations(recipe.recompute, Recompute::encoder);
-  const ops::Autocast precision(products_);
+  // Again at every step: an evaluation in between computes in f32.
+  const ops::Autocast precision(set_precision(recipe.precision, model_.device()));
   autograd::Tape tape;
   const Device device = model_.device();
   const TrainingLosses losses = training_losses(model_, to_device(batch.images, device), batch.targets, batch.frames,

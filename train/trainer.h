@@ -65,7 +65,6 @@ class Trainer {
 
   const Config config_;
   Model& model_;
-  const DType products_;
   std::vector<Source> sources_;
   std::vector<TrainedParameter> parameters_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;

@@ -93,9 +93,10 @@ void visit_train_keys(C& train, Visitor&& visit) {
   visit("train.warmup_steps", train.warmup_steps, IntegerRange{0, 1000000},
         "Steps in which the learning rate grows to its value.");
   visit(
-      "train.precision", train.precision, Choice<Precision>{{{Precision::f32, "f32"}, {Precision::bf16, "bf16"}}},
-      "Arithmetic of convolutions and linear maps, forward and backward. \"bf16\" needs a CPU with AMX or AVX512-bf16; "
-      "weights, gradients, norms, softmax, losses and optimizer stay f32.");
+      "train.precision", train.precision,
+      Choice<Precision>{{{Precision::f32, "f32"}, {Precision::tf32, "tf32"}, {Precision::bf16, "bf16"}}},
+      "Arithmetic of convolutions and linear maps, forward and backward. \"tf32\" needs a GPU, \"bf16\" a GPU or a CPU "
+      "with AMX or AVX512-bf16; weights, gradients, norms, softmax, losses and optimizer stay f32.");
   visit(
       "train.ema_decay", train.ema_decay, NumberRange{0, 0.999999},
       "Share of the moving average of the weights that a step keeps, e.g. 0.999; evaluation and model.safetensors use "

@@ -75,7 +75,7 @@ class FastDetector final : public Detector {
 }  // namespace
 
 std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision) {
-  return std::make_unique<FastDetector>(model, product_dtype(precision, model.device()));
+  return std::make_unique<FastDetector>(model, set_precision(precision, model.device()));
 }
 
 }  // namespace visage

@@ -75,7 +75,7 @@ std::unique_ptr<Detector> make_plain_detector(const Model& model);
 /// throws UsageError if the precision is not supported by this machine.
 std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision);
 /// A detector whose work on each size of frames is captured once and then replayed (tensor/replay.h): on a GPU the host
-/// makes one call a batch. Stages inside cannot be timed. Traces run as before.
+/// makes one call a batch. Traced or recorded (tensor/recorder.h) detections run op by op.
 std::unique_ptr<Detector> replayed(std::unique_ptr<Detector> detector);
 
 }  // namespace visage

@@ -1,3 +1,4 @@
+#include "tensor/recorder.h"
 #include "tensor/replay.h"
 #include "tensor/stage_timer.h"
 #include "tensor/transfer.h"
@@ -20,7 +21,8 @@ class ReplayedDetector final : public Detector {
 
   Detection detect(const Tensor& images, DetectionTrace* trace) override {
     auto& by_batch = batches_of(images);
-    if (trace) return detector_->detect(images, trace);
+    // Who traces or records wants to see the ops one by one.
+    if (trace || Recorder::current()) return detector_->detect(images, trace);
     auto& captured = by_batch[images.size(0)];
     if (!captured) captured = std::make_unique<Captured>(*detector_, images);
     const StageTimer timer("network");

@@ -10,7 +10,8 @@ std::unique_ptr<Detector> make_detector(const Model& model, Plan plan, Precision
     std::unique_ptr<Detector> detector = make_fast_detector(model, precision);
     return model.device().type == DeviceType::cuda ? replayed(std::move(detector)) : std::move(detector);
   }
-  check<UsageError>(precision == Precision::f32, "the plain plan runs in f32 only; use the fast plan for bf16");
+  check<UsageError>(precision == Precision::f32, "the plain plan runs in f32 only; use the fast plan for ",
+                    name_of(precision));
   return make_plain_detector(model);
 }
 

@@ -54,6 +54,8 @@ class VideoPipeline {
 
   void observe_queries(QueryObserver observer) { observer_ = std::move(observer); }
   std::int64_t frames() const { return assembler_.frames(); }
+  /// Of the graph that the last window replayed; 0 where it was none (tensor/replay.h).
+  std::size_t graph_nodes() const { return detector_->nodes_per_run(); }
 
  private:
   TrackedFrame track(media::Frame frame, const QueryFrame& queries);
