@@ -7,6 +7,7 @@
 #include <span>
 
 #ifdef VISAGE_CUDA
+#include "tensor/cuda/device.h"
 #include "tensor/cuda/stream.h"
 #endif
 
@@ -21,18 +22,13 @@ void on_device(Device device, Cpu&& cpu, [[maybe_unused]] Cuda&& cuda,
   const OpScope scope(where);
   if (device.type == DeviceType::cpu) return cpu();
 #ifdef VISAGE_CUDA
+  check<DeviceError>(visage::cuda::current_device() == device.index, "data on cuda:", device.index,
+                     " while this thread works on cuda:", visage::cuda::current_device(),
+                     "; choose the device with use_device before the first tensor is made");
   cuda(visage::cuda::current_stream());
 #else
   fail<DeviceError>("device cuda: this build has no CUDA backend; configure with a CUDA toolkit");
 #endif
-}
-
-/// For ops whose CUDA kernel does not exist yet: runs cpu() or refuses.
-template <class Cpu>
-void on_cpu(const char* op, Device device, Cpu&& cpu) {
-  check<DeviceError>(device.type == DeviceType::cpu, op, ": has no CUDA kernel yet; use device cpu");
-  const OpScope scope(op);
-  cpu();
 }
 
 /// Bytes of a tensor, or of several; 0 for one that is left out.

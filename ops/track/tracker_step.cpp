@@ -27,7 +27,8 @@ TrackerState make_tracker_state(const TrackerSizes& sizes, Device device) {
                     "tracker_step: impossible sizes: ", queries, " queries, ", logits, " logits, ", object_depth,
                     " and ", appearance_depth, " channels, window ", window);
   check<ShapeError>(device.type == DeviceType::cpu || window <= tracker_detail::kMostFrames,
-                    "tracker_step: a GPU keeps at most ", tracker_detail::kMostFrames, " frames; got ", window);
+                    "tracker_step: a GPU keeps at most ", tracker_detail::kMostFrames, " frames; got ", window,
+                    "; keep fewer or use device cpu");
   const std::int64_t entries = window + 1;
   TrackerState state{
       .object = Tensor::empty({entries, queries, object_depth}, DType::f32, device),

@@ -1,6 +1,7 @@
 #include "tensor/cuda/copy.h"
 
 #include "tensor/cuda/error.h"
+#include "tensor/cuda/graph.h"
 #include "tensor/cuda/stream.h"
 
 #include <algorithm>
@@ -18,6 +19,10 @@ cudaMemcpyKind direction(DeviceType from, DeviceType to) {
 void copy(const Tensor& to, const Tensor& from) {
   const View source = from.view(), target = to.view();
   const StreamHandle stream = current_stream();
+  // A graph would keep the address of the host memory, and nobody the memory itself.
+  visage::check<CudaError>(
+      (source.device == DeviceType::cuda && target.device == DeviceType::cuda) || !is_capturing(stream),
+      "copy: between host and device inside a graph; use pinned memory and copy_async");
   check(cudaMemcpyAsync(target.data, source.data, from.nbytes(), direction(source.device, target.device),
                         static_cast<cudaStream_t>(stream.raw)),
         "cudaMemcpy");

@@ -2,6 +2,7 @@
 
 #include "ops/track/class_score.h"
 #include "tensor/error.h"
+#include "tensor/transfer.h"
 #include "visage/tracking/visage_tracker.h"
 
 namespace visage::experiments {
@@ -26,8 +27,13 @@ int shown_object(const annotation::Rle& mask, std::span<const std::optional<anno
 
 Sighting sight(const pipeline::QueryFrame& frame, std::span<const std::optional<annotation::Rle>> truth) {
   const std::size_t queries = frame.run_lengths.size();
-  Sighting sighting{frame.queries, frame.decoder, std::vector<int>(queries, -1), std::vector<int>(truth.size(), -1)};
-  const Tensor scores = ops::max_class_score(frame.queries.logits);
+  // Copies: a sighting outlives the detection.
+  const auto host = [](const Tensor& rows) { return to_device(rows, {}); };
+  Sighting sighting{{host(frame.queries.logits), host(frame.queries.object), host(frame.queries.appearance)},
+                    host(frame.decoder),
+                    std::vector<int>(queries, -1),
+                    std::vector<int>(truth.size(), -1)};
+  const Tensor scores = ops::max_class_score(sighting.queries.logits);
   for (std::size_t query = 0; query < queries; ++query) {
     if (frame.run_lengths[query].empty()) continue;
     const int object =

@@ -20,10 +20,11 @@ class ReplayedDetector final : public Detector {
   std::size_t nodes_per_run() const override { return nodes_; }
 
   Detection detect(const Tensor& images, DetectionTrace* trace) override {
-    auto& by_batch = batches_of(images);
-    // Who traces or records wants to see the ops one by one.
-    if (trace || Recorder::current()) return detector_->detect(images, trace);
-    auto& captured = by_batch[images.size(0)];
+    auto& captured = captured_for(images);
+    // Who traces or records wants to see the ops one by one. The last window of a video may be shorter than the others:
+    // that is not worth a graph and its memory.
+    if (trace || Recorder::current() || (captured && captured->input.size() != images.size()))
+      return detector_->detect(images, trace);
     if (!captured) captured = std::make_unique<Captured>(*detector_, images);
     const StageTimer timer("network");
     copy_into(captured->input, images);
@@ -44,17 +45,16 @@ class ReplayedDetector final : public Detector {
       replay.emplace(images.device(), [this, &detector] { output = detector.detect(input, nullptr); });
     }
   };
-  using Batches = std::map<std::int64_t, std::unique_ptr<Captured>>;
 
   // A plan forgets the tables of its sizes when there are too many, and graphs read those tables: both forget together.
-  Batches& batches_of(const Tensor& images) {
+  std::unique_ptr<Captured>& captured_for(const Tensor& images) {
     const std::pair size{images.size(1), images.size(2)};
     if (!sizes_.contains(size) && sizes_.size() >= kMostPlannedSizes) sizes_.clear();
     return sizes_[size];
   }
 
   std::unique_ptr<Detector> detector_;
-  std::map<std::pair<std::int64_t, std::int64_t>, Batches> sizes_;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<Captured>> sizes_;
   std::size_t nodes_ = 0;
 };
 

@@ -31,11 +31,11 @@ std::vector<std::string> encode(const std::vector<ops::QueryMask>& masks, const 
 }  // namespace
 
 QueryFrame query_frame(const Detection& batch, std::int64_t item, const ops::MaskSizes& sizes) {
-  const auto on_host = [item](const Tensor& rows) { return to_device(item_of(rows, item), {}); };
-  QueryFrame frame{.queries = {on_host(batch.class_logits), on_host(batch.object), on_host(batch.appearance)},
-                   .decoder = on_host(batch.decoder),
-                   .mask_logits = item_of(batch.mask_logits, item),
-                   .size = sizes.output};
+  QueryFrame frame{
+      .queries = {item_of(batch.class_logits, item), item_of(batch.object, item), item_of(batch.appearance, item)},
+      .decoder = item_of(batch.decoder, item),
+      .mask_logits = item_of(batch.mask_logits, item),
+      .size = sizes.output};
   {
     const StageTimer timer("masks");
     frame.masks = ops::mask_output(frame.mask_logits, sizes);

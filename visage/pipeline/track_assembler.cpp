@@ -1,6 +1,7 @@
 #include "visage/pipeline/track_assembler.h"
 
 #include "tensor/stage_timer.h"
+#include "tensor/transfer.h"
 #include "visage/tracking/visage_tracker.h"
 
 #include <algorithm>
@@ -29,7 +30,7 @@ FrameResult TrackAssembler::add(const QueryFrame& frame) {
   const StageTimer timer("tracker");
   if (!scores_) start(frame.queries.logits);
   assignment_ = tracker_->step(frame.queries).query_of_track;
-  scores_->add_logits(frame.queries.logits, assignment_);
+  scores_->add_logits(to_device(frame.queries.logits, {}), assignment_);
   for (std::size_t track = 0; track < assignment_.size(); ++track)
     if (const int query = assignment_[track]; query >= 0)
       scores_->add_quality(static_cast<int>(track), frame.masks[query].quality_sum, frame.masks[query].quality_count);
