@@ -34,7 +34,10 @@ int cuda_device_count() {
 Device parse_device(std::string_view name) {
   if (name == "cpu") return {};
   if (name == "auto") {
-    if (cuda_device_count() > 0) return {DeviceType::cuda, 0};
+    if (cuda_device_count() > 0) {
+      log::info("device: cuda:0; --device cpu keeps to the CPU");
+      return {DeviceType::cuda, 0};
+    }
     log::info("device: cpu; ", why_no_cuda());
     return {};
   }
