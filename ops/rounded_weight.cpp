@@ -5,10 +5,9 @@
 #include "ops/gradient/targets.h"
 #include "tensor/cuda/graph.h"
 
-#include <algorithm>
+#include <list>
 #include <map>
 #include <mutex>
-#include <vector>
 
 namespace visage::ops {
 namespace {
@@ -27,25 +26,36 @@ class RoundedWeights {
   Tensor find(const char* op, const Tensor& weight, DType dtype, StreamHandle stream) {
     const std::lock_guard lock(mutex_);
     const std::shared_ptr<Storage>& storage = weight.storage();
-    std::vector<Rounded>& kept = weights_[storage.get()];
-    std::erase_if(kept, [](const Rounded& r) { return r.storage.expired(); });
-    const void* const data = weight.view().data;
-    const auto found = std::find_if(kept.begin(), kept.end(), [&](const Rounded& r) {
-      return r.data == data && r.copy.dtype() == dtype && r.copy.size() == weight.size();
-    });
+    Rounded* const kept = kept_copy(weight, dtype);
     const bool capturing = cuda::is_capturing(stream);
-    if (found != kept.end() && found->version == storage->version()) return on_stream(*found, stream, capturing);
+    if (kept && kept->version == storage->version()) return on_stream(*kept, stream, capturing);
     // What a capture records has not happened: it must not pass for a copy that is there.
     if (capturing) return contiguous_as(op, weight, dtype);
-    if (found != kept.end()) return round(*found, weight, stream);
-    kept.push_back({storage, 0, data, Tensor::empty(weight.size(), dtype, weight.device()), nullptr,
-                    std::make_shared<cuda::Event>()});
-    const Tensor copy = round(kept.back(), weight, stream);
-    sweep();
+    release_dead();
+    if (kept) return round(*kept, weight, stream);
+    Rounded fresh{storage,
+                  0,
+                  weight.view().data,
+                  Tensor::empty(weight.size(), dtype, weight.device()),
+                  nullptr,
+                  std::make_shared<cuda::Event>()};
+    const Tensor copy = round(fresh, weight, stream);
+    weights_[storage.get()].push_back(std::move(fresh));  // last: without a rounding there is nothing to keep
     return copy;
   }
 
  private:
+  /// Null if there is none, of whatever version.
+  Rounded* kept_copy(const Tensor& weight, DType dtype) {
+    const auto of_storage = weights_.find(weight.storage().get());
+    if (of_storage == weights_.end()) return nullptr;
+    for (Rounded& r : of_storage->second)
+      if (!r.storage.expired() && r.data == weight.view().data && r.copy.dtype() == dtype &&
+          r.copy.size() == weight.size())
+        return &r;
+    return nullptr;
+  }
+
   static Tensor round(Rounded& to, const Tensor& weight, StreamHandle stream) {
     gradient_detail::accumulate_cuda({weight.view(), {to.copy.view(), 0}}, stream);
     to.ready->record(stream);
@@ -61,7 +71,11 @@ class RoundedWeights {
     return from.copy;
   }
 
-  void sweep() {  // forgets the weights of models that are gone
+  /// Releases the copies of weights that are gone, within as many calls as there are weights: a step of training, after
+  /// which every weight is rounded again, does not look at all of them for each.
+  void release_dead() {
+    if (++calls_since_release_ < weights_.size()) return;
+    calls_since_release_ = 0;
     for (auto weight = weights_.begin(); weight != weights_.end();) {
       std::erase_if(weight->second, [](const Rounded& r) { return r.storage.expired(); });
       weight = weight->second.empty() ? weights_.erase(weight) : std::next(weight);
@@ -69,7 +83,8 @@ class RoundedWeights {
   }
 
   std::mutex mutex_;
-  std::map<const Storage*, std::vector<Rounded>> weights_;
+  std::map<const Storage*, std::list<Rounded>> weights_;
+  std::size_t calls_since_release_ = 0;
 };
 
 /// Never destroyed: the memory of the copies may be gone before static objects are. Inline like everything that only a

@@ -3,6 +3,7 @@
 #include "ops/conv/conv2d.h"
 #include "ops/linear/linear.h"
 #include "simt/control.h"
+#include "tensor/allocator.h"
 #include "tensor/cuda/error.h"
 #include "tensor/cuda/graph.h"
 #include "tensor/transfer.h"
@@ -74,6 +75,33 @@ TEST_P(ProductGraphs, OtherStreamsWaitForTheRounding) {
   std::vector<float> got(30);
   check(cudaMemcpy(got.data(), second.data<float>(), second.nbytes(), cudaMemcpyDeviceToHost), "cudaMemcpy");
   EXPECT_EQ(std::vector<double>(got.begin(), got.end()), host(first));
+}
+
+TEST_P(ProductGraphs, KeepNothingOfARoundingThatWasRefused) {
+  const Tensor x = on_gpu({6, 8}, 1, DType::bf16), weight = Tensor::zeros({5, 8}, DType::f32, kCuda);
+  ASSERT_EQ(weight.storage()->version(), 0u);
+  simt::refuse_launch_after(0);  // the rounding
+  EXPECT_THROW((void)ops::linear(x, weight, {}), CudaError);
+  (void)cudaGetLastError();
+  EXPECT_EQ(host(ops::linear(x, weight, {})), std::vector<double>(30, 0.));
+}
+
+TEST_P(ProductGraphs, GiveBackTheCopiesOfWeightsThatAreGone) {
+  const Tensor x = on_gpu({6, 512}, 1, DType::bf16), kept = on_gpu({5, 512}, 2);
+  const auto use = [&](const Tensor& weight) { (void)ops::linear(x, weight, {}); };
+  use(kept);
+  for (int i = 0; i < 200; ++i) {
+    kept.storage()->bump_version();
+    use(kept);
+  }  // what earlier tests left is released
+  const std::size_t before = bytes_in_use(kCuda);
+  use(on_gpu({512, 512}, 3));
+  EXPECT_GT(bytes_in_use(kCuda), before);
+  for (int i = 0; i < 200; ++i) {
+    kept.storage()->bump_version();
+    use(kept);
+  }
+  EXPECT_EQ(bytes_in_use(kCuda), before);
 }
 
 INSTANTIATE_TEST_SUITE_P(Streams, ProductGraphs, testing::Values(simt::Streams::eager, simt::Streams::lazy),

@@ -30,6 +30,7 @@ struct Runtime {
   cudaError_t last_error = cudaSuccess;
   const char* next_name = nullptr;
   std::string ranges;
+  int launches_until_refusal = -1;  // none is to be refused
 };
 
 /// Never destroyed: tensors of static lifetime are released after it would be.
@@ -116,6 +117,8 @@ cudaError_t remember(cudaError_t error) {
   return error;
 }
 
+void refuse_launch_after(int count) { runtime().launches_until_refusal = count; }
+
 char undefined_byte() {
   static const char byte = [] {
     const char* const text = std::getenv("SIMT_FILL");
@@ -161,6 +164,8 @@ int enqueue_launch(Stream* stream, Launch launch) {
   const dim3 grid = launch.grid, size = launch.block;
   check_pointers(launch);
   const std::uint64_t threads = std::uint64_t{size.x} * size.y * size.z;
+  if (runtime().launches_until_refusal >= 0 && runtime().launches_until_refusal-- == 0)
+    return refuse(launch, "a test asked for it");
   if (threads == 0 || std::uint64_t{grid.x} * grid.y * grid.z == 0) return refuse(launch, "an empty grid or block");
   if (threads > kMaxThreads || size.z > 64) return refuse(launch, "more than 1024 threads in a block");
   if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return refuse(launch, "too large a grid");

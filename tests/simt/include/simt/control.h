@@ -23,6 +23,9 @@ void set_memory_limit(std::size_t bytes);
 /// Device bytes allocated and not freed.
 std::size_t memory_in_use();
 
+/// The launch after the next `count` ones is refused, as by a driver that is out of resources.
+void refuse_launch_after(int count);
+
 /// Whether the value is what fresh memory holds, which nobody has written.
 bool is_undefined(float value);
 
