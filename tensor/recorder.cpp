@@ -27,7 +27,10 @@ double seconds_now() {
 struct Recorder::Clock {
   explicit Clock(Device d) : device(d), began(seconds_now()) {
 #ifdef VISAGE_CUDA
-    if (device.type == DeviceType::cuda) mark(zero);
+    if (device.type != DeviceType::cuda) return;
+    check<UsageError>(!cuda::is_capturing(cuda::current_stream()),
+                      "recorder: must be made before the capture of a graph, not within: its clock would not run");
+    mark(zero);
 #endif
   }
 
@@ -47,7 +50,9 @@ struct Recorder::Clock {
 #endif
 };
 
-Recorder::Recorder(Device device) : outer_(std::exchange(current_, this)), clock_(std::make_unique<Clock>(device)) {}
+Recorder::Recorder(Device device) : outer_(current_), clock_(std::make_unique<Clock>(device)) {
+  current_ = this;  // last: a clock that cannot be made must leave nothing behind
+}
 
 Recorder::~Recorder() { current_ = outer_; }
 

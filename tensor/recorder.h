@@ -34,7 +34,8 @@ struct Span {
 /// records.
 class Recorder {
  public:
-  /// `device`: where the data are, whose clock and memory count. The clock begins now.
+  /// `device`: where the data are, whose clock and memory count. The clock begins now. throws UsageError while the
+  /// current stream of that device is being captured.
   explicit Recorder(Device device);
   ~Recorder();
   Recorder(const Recorder&) = delete;

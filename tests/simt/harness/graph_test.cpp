@@ -7,6 +7,7 @@
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/pinned.h"
 #include "tensor/cuda/stall.h"
+#include "tensor/recorder.h"
 #include "tensor/transfer.h"
 #include "tests/support/values.h"
 
@@ -55,6 +56,19 @@ void fill(const Tensor& x, float value) {
 }
 std::vector<double> all(double value) { return std::vector<double>(4, value); }
 std::vector<double> host(const Tensor& x) { return test::values_of(to_device(x, {})); }
+
+TEST_P(Graphs, RefuseARecorderWhoseClockWouldNotRun) {
+  const Tensor x = filled(1);
+  EXPECT_THAT([&] { const Graph graph([&] { const Recorder recorder(kCuda); }); },
+              Throws<UsageError>(Property(&UsageError::what, HasSubstr("before the capture of a graph"))));
+  EXPECT_EQ(Recorder::current(), nullptr);
+  Recorder recorder(kCuda);
+  const Graph graph([&] {
+    const OpScope op("captured");
+    (void)add(x, 1);
+  });
+  EXPECT_EQ(recorder.spans().at(0).seconds, 0);
+}
 
 TEST_P(Graphs, ReplayTheirWorkOnNewInputs) {
   const Tensor x = filled(1);
