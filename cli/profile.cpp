@@ -193,6 +193,9 @@ void profile_track(const ProfileCommand& command, std::ostream& out) {
 }
 
 void profile_train(const ProfileCommand& command, std::ostream& out) {
+  check<UsageError>(command.config.empty() || !command.size,
+                    "profile train: --size is of the procedural clips that are made without --config; with it set ",
+                    "train.data.width and train.data.height, or leave --size out");
   Config config = config::load_config(command.config, {});
   if (command.config.empty()) use_procedural_clips(config, command.size.value_or(kTrainSize));
   for (const std::string& assignment : command.overrides) config::apply_override(config, assignment);
