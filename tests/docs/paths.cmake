@@ -1,4 +1,5 @@
-# Fails when README.md or a page of docs/ links to, or names in code, a file of the tree that does not exist. -DROOT=
+# Fails when README.md or a page of docs/ links to, or names in code, a file of the tree that does not exist,
+# or sets a breakpoint in a line that is no statement. -DROOT=
 cmake_policy(VERSION 3.25)
 set(folders "tensor|autograd|ops|nn|models|visage|cli|tests|bench|cmake|configs|docs|scripts|zoo")
 file(GLOB_RECURSE pages ${ROOT}/docs/*.md)
@@ -22,6 +23,18 @@ foreach(page IN LISTS pages)
       if(NOT EXISTS ${folder}/${target})
         list(APPEND failures "${name}: link to ${target}")
       endif()
+    endif()
+  endforeach()
+
+  string(REGEX MATCHALL "break [a-z0-9_]+\\.cu:[0-9]+" breakpoints "${text}")
+  foreach(breakpoint IN LISTS breakpoints)
+    string(REGEX REPLACE "break ([^:]+):.*" "\\1" file "${breakpoint}")
+    string(REGEX REPLACE ".*:" "" line "${breakpoint}")
+    file(GLOB_RECURSE sources ${ROOT}/ops/${file})
+    math(EXPR checked "${checked} + 1")
+    execute_process(COMMAND sed -n ${line}p ${sources} OUTPUT_VARIABLE statement)
+    if(NOT statement MATCHES "^ +[^ /}].*;")
+      list(APPEND failures "${name}: ${breakpoint} is no statement: ${statement}")
     endif()
   endforeach()
 
