@@ -3,7 +3,7 @@
 #include "ops/dispatch.h"
 #include "ops/gradient/gradient_of.h"
 #include "ops/loss/loss_kernels.h"
-#include "ops/transfer.h"
+#include "ops/upload.h"
 
 #include <algorithm>
 #include <utility>

@@ -2,7 +2,7 @@
 
 #include "ops/dispatch.h"
 #include "ops/optim/optim_kernels.h"
-#include "ops/transfer.h"
+#include "ops/upload.h"
 
 #include <algorithm>
 #include <vector>

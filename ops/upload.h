@@ -1,5 +1,5 @@
 #pragma once
-#include "ops/transfer_kernels.h"
+#include "ops/upload_kernels.h"
 #include "tensor/tensor.h"
 
 #include <span>

@@ -1,7 +1,7 @@
 // Small tables for the GPU. The bytes travel as kernel arguments, 4000 a launch: unlike a copy from pageable memory
 // that needs no staging, never waits and can be captured into a graph. Bound by launches; the tables of an optimizer
 // step take about fifteen. Compiled for sm_80 and sm_90 and run on the host; not yet run or timed on a GPU.
-#include "ops/transfer_kernels.h"
+#include "ops/upload_kernels.h"
 #include "tensor/cuda/launch.cuh"
 
 #include <cstring>
