@@ -1,6 +1,5 @@
 #pragma once
-// A tile of cosine similarities, for cosine_similarity, track_similarity and the fused tracker step: those differ only
-// in where the rows come from.
+// A tile of cosine similarities, for the tracker step.
 #include "tensor/cuda/packet.cuh"
 #include "tensor/cuda/warp.cuh"
 

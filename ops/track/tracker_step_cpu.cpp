@@ -1,6 +1,6 @@
 #include "ops/assign/hungarian.h"
 #include "ops/track/class_score_kernels.h"
-#include "ops/track/similarity_kernels.h"
+#include "ops/track/cosine.h"
 #include "ops/track/tracker_step.h"
 #include "ops/track/tracker_step_kernels.h"
 

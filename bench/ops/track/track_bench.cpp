@@ -1,7 +1,5 @@
 // One step of the tracker at the official size: 100 queries, 256 channels, two banks of W = 5 frames, 40 + 1 classes.
 #include "bench/support/gpu.h"
-#include "ops/track/memory_read.h"
-#include "ops/track/similarity.h"
 #include "ops/track/tracker_step.h"
 #include "visage/tracking/visage_tracker.h"
 
@@ -28,23 +26,6 @@ Tensor noisy(const Tensor& x, std::mt19937& random) {
   for (std::int64_t i = 0; i < x.numel(); ++i) y.data<float>()[i] += x.data<float>()[i];
   return y;
 }
-
-void cosine_similarity(benchmark::State& state) {
-  std::mt19937 random(1);
-  const Tensor a = normal({kQueries, kChannels}, random), b = normal({kQueries, kChannels}, random);
-  for (auto _ : state) benchmark::DoNotOptimize(visage::ops::cosine_similarity(a, b));
-  state.counters["FLOP/s"] =
-      benchmark::Counter(2.0 * kQueries * kQueries * kChannels, benchmark::Counter::kIsIterationInvariantRate);
-}
-BENCHMARK(cosine_similarity)->Unit(benchmark::kMicrosecond);
-
-void memory_read(benchmark::State& state) {
-  std::mt19937 random(1);
-  const Tensor bank = normal({kWindow, kQueries, kChannels}, random), weights = normal({kWindow, kQueries}, random);
-  for (auto _ : state) benchmark::DoNotOptimize(visage::ops::memory_read(bank, weights));
-  state.SetBytesProcessed(state.iterations() * 4 * (kWindow + 1) * kQueries * kChannels);
-}
-BENCHMARK(memory_read)->Unit(benchmark::kMicrosecond);
 
 void tracker_step(benchmark::State& state) {
   std::mt19937 random(1);

@@ -89,6 +89,73 @@ TEST(TrackerStep, MoreSlotsThanAWarpAssigns) {
   for_each_device([](Device device) { expect_same({130, 2, 4, 4, 2}, {}, device, 2); });
 }
 
+double cosine(const Tensor& a, std::int64_t i, const Tensor& b, std::int64_t j) {
+  const auto x = values_of(a), y = values_of(b);
+  const std::int64_t depth = a.size(1);
+  double dot = 0, xx = 0, yy = 0;
+  for (std::int64_t d = 0; d < depth; ++d) {
+    const double p = x[i * depth + d], q = y[j * depth + d];
+    dot += p * q, xx += p * p, yy += q * q;
+  }
+  return xx == 0 || yy == 0 ? 0 : dot / std::sqrt(xx * yy);
+}
+
+/// What the queries of a second frame are to the slots of a first; nothing scales a memory of one frame out of its
+/// direction.
+std::vector<double> similarity(const std::vector<Tensor>& object, const std::vector<Tensor>& appearance, double alpha,
+                               Device device) {
+  const std::int64_t queries = object[0].size(0);
+  const auto state = make_tracker_state({queries, 2, object[0].size(1), appearance[0].size(1), 1}, device);
+  for (int t = 0; t < 2; ++t)
+    tracker_step(state, on({Tensor::zeros({queries, 2}), object[t], appearance[t]}, device), {.alpha = alpha});
+  return values_of(state.similarity);
+}
+
+TEST(TrackerStep, ComparesByABlendOfCosinesOnEveryDevice) {
+  for_each_device([](Device device) {
+    for (const auto& [queries, depth, other, alpha] : {std::tuple{1, 1, 1, 0.3},
+                                                       {5, 7, 3, 0.},
+                                                       {5, 3, 257, 1.},
+                                                       {16, 8, 12, 0.3},
+                                                       {17, 257, 4, 0.5},
+                                                       {33, 64, 260, 0.75}}) {
+      const std::vector<Tensor> object = {random_normal({queries, depth}, 1), random_normal({queries, depth}, 2)};
+      const std::vector<Tensor> appearance = {random_normal({queries, other}, 3), random_normal({queries, other}, 4)};
+      const auto got = similarity(object, appearance, alpha, device);
+      for (int k = 0; k < queries; ++k)
+        for (int q = 0; q < queries; ++q) {
+          const double want =
+              (1 - alpha) * cosine(object[0], k, object[1], q) + alpha * cosine(appearance[0], k, appearance[1], q);
+          EXPECT_NEAR(got[k * queries + q], want, 2e-6) << queries << " x " << depth;
+        }
+    }
+  });
+}
+
+TEST(TrackerStep, RowsOfZerosAreSimilarToNothing) {
+  const Tensor before = tensor_of({3, 2}, std::vector<double>{0, 0, 3, 4, 1, 0});
+  const Tensor now = tensor_of({3, 2}, std::vector<double>{6, 8, 0, 0, -4, 3});
+  for_each_device([&](Device device) {
+    const auto got = similarity({before, now}, {before, now}, 0.5, device);
+    for (const int zero : {0, 1, 2, 4, 7}) EXPECT_EQ(got[zero], 0) << zero;
+    EXPECT_NEAR(got[3], 1, 1e-6);
+    EXPECT_NEAR(got[5], 0, 1e-6);
+    EXPECT_NEAR(got[6], 0.6, 1e-6);
+    EXPECT_NEAR(got[8], -0.8, 1e-6);
+  });
+}
+
+TEST(TrackerStep, TheLengthOfAnEmbeddingDoesNotMatter) {
+  const Tensor tiny = tensor_of({2, 2}, std::vector<double>{3e-30, 4e-30, -4e-30, 3e-30});
+  const Tensor huge = tensor_of({2, 2}, std::vector<double>{3e30, 4e30, -4e30, 3e30});
+  for_each_device([&](Device device) {
+    for (const auto& rows : {std::vector{tiny, huge}, {huge, tiny}, {huge, huge}}) {
+      const auto got = similarity(rows, rows, 0.5, device);
+      for (int i = 0; i < 4; ++i) EXPECT_NEAR(got[i], i == 0 || i == 3 ? 1 : 0, 1e-6) << i;
+    }
+  });
+}
+
 /// One channel, two queries; the embedding of frame t is given by the caller, so that the memory shows its weights.
 class Weights {
  public:

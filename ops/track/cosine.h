@@ -3,7 +3,9 @@
 
 namespace visage::ops {
 
-/// out = beta * out + weight * cos(a, b); with beta 0, out may hold anything.
+/// Cosine similarity of every row of `a` with every row of `b`:
+///   out[k, q] = beta * out[k, q] + weight * <a_k, b_q> / (|a_k| |b_q|)
+/// With beta 0, out may hold anything. A row of zeros has similarity 0 to everything (the formula gives NaN there).
 struct CosineArgs {
   View a;    // f32 [K, D]
   View b;    // f32 [Q, D]
@@ -13,8 +15,5 @@ struct CosineArgs {
 };
 
 void cosine_cpu(const CosineArgs& args);
-
-/// Both terms of a sum, of which the second may be absent, in one launch; beta is not looked at.
-void similarity_cuda(const CosineArgs& first, const CosineArgs& second, StreamHandle stream);
 
 }  // namespace visage::ops

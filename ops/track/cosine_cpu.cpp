@@ -1,4 +1,4 @@
-#include "ops/track/similarity_kernels.h"
+#include "ops/track/cosine.h"
 
 #include <algorithm>
 #include <cmath>
