@@ -1,9 +1,13 @@
 #include "cli/convert.h"
 
+#include "cli/commands.h"
+#include "cli/options.h"
 #include "nn/checkpoint/strided.h"
 #include "tensor/float16.h"
 
 #include <cmath>
+#include <iostream>
+#include <memory>
 #include <ostream>
 
 namespace visage::cli {
@@ -86,6 +90,20 @@ void convert(const ConvertOptions& options, std::ostream& out) {
       if (is_real(tensor.value.dtype())) tensor.value = as_dtype(tensor, *options.dtype);
   save_weights(options.output, checkpoint.tensors, checkpoint.metadata);
   out << options.output << ": " << checkpoint.tensors.size() << " tensors from " << checkpoint.format << "\n";
+}
+
+void define_convert(CLI::App& program) {
+  const auto command = std::make_shared<ConvertOptions>();
+  ConvertOptions& c = *command;
+  CLI::App& app = add_command(program, "convert", "Rewrite a weight file as .safetensors or .pth",
+                              "Names stay as they are, and values too unless --dtype rounds them.");
+  app.add_option("IN", c.input, "Weight file: safetensors, PyTorch .pth, detectron2 .pkl")->required();
+  app.add_option("OUT", c.output, "Name of the new file; its ending says the format")->required();
+  app.add_option("--blend", c.blend, "Mean with another file of the same model")->type_name("FILE");
+  app.add_option("--share", c.share, "Share of that file in the mean")->capture_default_str();
+  add_choice(app, "--dtype", c.dtype, {{"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}},
+             "Store real numbers in this type; f16 and bf16 halve the file, and loading converts back");
+  app.final_callback([command] { convert(*command, std::cout); });
 }
 
 }  // namespace visage::cli

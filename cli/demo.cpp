@@ -1,6 +1,8 @@
 #include "cli/demo.h"
 
+#include "cli/commands.h"
 #include "cli/demo_page.h"
+#include "cli/options.h"
 #include "cli/pseudo.h"
 #include "cli/track.h"
 #include "tensor/log.h"
@@ -15,6 +17,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <ostream>
 #include <utility>
 
@@ -195,6 +198,33 @@ void run_demo(const DemoCommand& command) {
         log::info(run.command.output, ": ", objects_kept(clip, run), " of ", clip.objects.size(),
                   " objects keep their track");
   log::info("open ", path, " in a browser");
+}
+
+void define_demo(CLI::App& program, const Strings& arguments) {
+  const auto command = std::make_shared<DemoCommand>();
+  DemoCommand& c = *command;
+  c.arguments = arguments;
+  CLI::App& app =
+      add_command(program, "demo", "Make two short clips, track them and write a page about it",
+                  "Without --weights the network has test weights: everything runs, but its masks are meaningless.");
+  app.add_option("--output,-o", c.output, "Folder for the results")
+      ->capture_default_str()
+      ->type_name("DIR")
+      ->group("Output");
+  add_existing(app, c.existing);
+  app.add_option("--frames", c.frames, "Frames of a clip")->capture_default_str()->type_name("N")->group("Input");
+  add_size(app, c.size, "Size of the clips (default 480x288)")->group("Input");
+  app.add_option("--seed", c.seed, "Another seed, other clips")->capture_default_str()->type_name("N")->group("Input");
+  add_config(app, c.config, c.overrides);
+  add_weight_file(app, c.weights);
+  add_device(app, c.weights.device);
+  add_config_option(app, kShortestEdge, c.overrides, "Speed");
+  add_threads(app, c.threads);
+  add_quiet(app, &c.verbosity);
+  app.final_callback([command] {
+    if (!command->weights.file.empty()) command->weights.test_weights.clear();
+    run_demo(*command);
+  });
 }
 
 }  // namespace visage::cli

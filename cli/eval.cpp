@@ -1,7 +1,9 @@
 #include "cli/eval.h"
 
+#include "cli/commands.h"
 #include "cli/evaluation_report.h"
 #include "cli/interrupt.h"
+#include "cli/options.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/error.h"
@@ -14,6 +16,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -131,6 +134,45 @@ void run_eval(const EvalCommand& command, std::ostream& out) {
   if (!report) return;
   report->write(evaluation_json(evaluation));
   report->commit();
+}
+
+void define_eval(CLI::App& program) {
+  const auto command = std::make_shared<EvalCommand>();
+  EvalCommand& c = *command;
+  CLI::App& app =
+      add_command(program, "eval", "Score predictions against ground truth: AP, AR, HOTA, IDF1, ID switches",
+                  "Examples:\n"
+                  "  visage eval --results results.json --annotations valid.json\n"
+                  "  visage eval --data data/swap --weights model.safetensors --config model.toml\n"
+                  "  visage eval --data ytvis_2019 --annotations ytvis_2019/valid.json --images "
+                  "ytvis_2019/valid/JPEGImages ...");
+  app.add_option("--results", c.results, "results.json of any system, YouTube-VIS submission format")
+      ->type_name("FILE")
+      ->group("Input");
+  app.add_option("--annotations", c.annotations,
+                 "Ground truth, YouTube-VIS or OVIS format (default with --data: "
+                 "DIR/instances.json)")
+      ->type_name("FILE")
+      ->group("Input");
+  app.add_option("--data", c.data, "Data set to track with a model and to score")->type_name("DIR")->group("Input");
+  app.add_option("--images", c.images, "Folder of its images (default DIR/JPEGImages)")
+      ->type_name("DIR")
+      ->group("Input");
+  app.add_option("--video-id", c.video_ids, "Only this video; may be repeated")->type_name("ID")->group("Input");
+  add_config(app, c.config, c.overrides);
+  add_weights(app, c.weights);
+  add_precision(app, c.precision);
+  add_threads(app, c.threads);
+  app.add_option("--min-score", c.tracking.min_score, "Least score of the tracks that HOTA, IDF1 and ID switches see")
+      ->capture_default_str()
+      ->type_name("0..1")
+      ->group("Tracking");
+  app.add_option("--json", c.json, "Also write all numbers here")->type_name("FILE")->group("Output");
+  app.add_option("--output,-o", c.output, "Write what the model predicts here (results.json)")
+      ->type_name("FILE")
+      ->group("Output");
+  add_quiet(app, &c.verbosity);
+  app.final_callback([command] { run_eval(*command, std::cout); });
 }
 
 }  // namespace visage::cli

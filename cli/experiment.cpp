@@ -1,5 +1,6 @@
 #include "cli/experiment.h"
 
+#include "cli/options.h"
 #include "cli/run_record.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
@@ -28,6 +29,34 @@ std::unique_ptr<Model> load(const ModelConfig& config, const WeightChoice& weigh
 }
 
 }  // namespace
+
+void add_experiment(CLI::App& app, ExperimentCommand& command) {
+  SetOptions& sets = command.sets;
+  app.add_option("--data", sets.data,
+                 "Folder with instances.json and JPEGImages; may be repeated, folders of one name are repetitions "
+                 "(default: synthetic sets are made)")
+      ->type_name("DIR")
+      ->expected(1)
+      ->take_all()
+      ->group("Input");
+  const char* const made = "Sets that are made";
+  app.add_option("--videos", sets.videos, "Videos of a set")->capture_default_str()->type_name("N")->group(made);
+  app.add_option("--seeds", sets.seeds, "Sets of each mode")->capture_default_str()->type_name("N")->group(made);
+  app.add_option("--first-seed", sets.first_seed, "Seed of the first set")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(made);
+  app.add_option("--frames", sets.pseudo.frames, "Frames a video")->capture_default_str()->type_name("N")->group(made);
+  add_size(app, sets.pseudo.size, "Frame size (default 640x360)")->group(made);
+  app.add_option("--keep", sets.keep, "Keep them in this folder, and use those that are there already")
+      ->type_name("DIR")
+      ->group(made);
+  add_config(app, command.config, command.overrides);
+  add_weights(app, command.weights);
+  add_precision(app, command.precision);
+  add_threads(app, command.threads);
+  add_quiet(app, &command.verbosity);
+}
 
 Experiment::Experiment(const ExperimentCommand& command, std::span<const pseudo::Mode> modes)
     : config_(load(command)),

@@ -8,6 +8,10 @@
 #include <string>
 #include <vector>
 
+namespace CLI {
+class App;
+}
+
 namespace visage::cli {
 
 /// What every experiment asks for: a model and data with ground truth.
@@ -20,6 +24,9 @@ struct ExperimentCommand {
   int threads = 0;  // 0: all cores
   Verbosity verbosity = Verbosity::normal;
 };
+
+/// The options that every experiment has.
+void add_experiment(CLI::App& app, ExperimentCommand& command);
 
 /// The model and the data, ready.
 class Experiment {

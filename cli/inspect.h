@@ -6,13 +6,9 @@
 
 namespace visage::cli {
 
-struct InspectOptions {
-  std::string file;
-};
-
 /// `visage inspect FILE`: every tensor of a weight file with dtype, shape and bytes, then totals and metadata.
 /// throws InputError or CheckpointError.
-void inspect(const InspectOptions& options, std::ostream& out);
+void inspect(const std::string& file, std::ostream& out);
 
 /// `visage inspect --make-test-weights NAME OUT`: fills the model from the hash streams "NAME/..." and saves it; NAME
 /// "public" gives the weights of the recorded reference numbers. OUT ends in .safetensors or .pth.

@@ -1,8 +1,13 @@
 #pragma once
-// Kinds of options the command line has besides CLI11's own. Heavy: for the one file that defines the commands.
+// What commands define their options with: kinds of options that CLI11 lacks, and the options that several commands
+// have. Heavy: for the files that define commands.
+#include "cli/load_model.h"
+#include "cli/progress.h"
 #include "cli/suggest.h"
 #include "tensor/error.h"
+#include "tensor/files.h"
 #include "visage/media/image.h"
+#include "visage/pipeline/frame_detector.h"
 
 #include <CLI/CLI.hpp>
 
@@ -12,6 +17,9 @@
 namespace visage::cli {
 
 using Strings = std::vector<std::string>;
+
+/// A new command of `program`. What it does is its final_callback().
+CLI::App& add_command(CLI::App& program, const char* name, const char* help, const char* footer);
 
 /// "1280x720". throws UsageError.
 media::Size parse_size(const std::string& text);
@@ -26,7 +34,7 @@ struct Named {
 
 /// An option that takes one of a few words; another word is refused with the nearest one.
 template <class T>
-CLI::Option* add_choice(CLI::App* app, const std::string& flag, T& target, std::vector<Named<T>> choices,
+CLI::Option* add_choice(CLI::App& app, const std::string& flag, T& target, std::vector<Named<T>> choices,
                         const std::string& help) {
   Strings names;
   std::string list;
@@ -43,7 +51,45 @@ CLI::Option* add_choice(CLI::App* app, const std::string& flag, T& target, std::
     const std::string near = nearest(word, names);
     fail<UsageError>("", flag, ": \"", word, "\" is not one of ", list, near.empty() ? "" : "; did you mean " + near);
   };
-  return app->add_option_function<std::string>(flag, set, help)->type_name(list);
+  return app.add_option_function<std::string>(flag, set, help)->type_name(list);
 }
+
+/// --size of frames; T is media::Size or an optional one.
+template <class T>
+CLI::Option* add_size(CLI::App& app, T& size, const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          "--size", [&size](const std::string& text) { size = parse_size(text); }, help)
+      ->type_name("WxH");
+}
+
+/// --config and --set.
+void add_config(CLI::App& app, std::string& file, Strings& overrides);
+
+/// An option that is short for --set KEY=value, and wins over it.
+struct ConfigOption {
+  const char* flag;
+  const char* key;
+  const char* type;
+  const char* help;
+};
+inline constexpr ConfigOption kShortestEdge = {"--shortest-edge", "inference.shortest_edge", "PIXELS",
+                                               "Resize frames so that the shorter side has this length"};
+/// After add_config() with the same overrides: CLI11 fills them in the order in which options are defined.
+void add_config_option(CLI::App& app, const ConfigOption& option, Strings& overrides, const char* group);
+
+/// --weights, --test-weights, --init-missing and --device.
+void add_weights(CLI::App& app, WeightChoice& weights);
+/// --weights alone.
+void add_weight_file(CLI::App& app, WeightChoice& weights);
+void add_device(CLI::App& app, std::string& device);
+/// `bf16_needs`: the hardware.
+void add_precision(CLI::App& app, Precision& precision, const char* bf16_needs = "a CPU with AMX or AVX512-bf16");
+void add_plan(CLI::App& app, pipeline::Plan& plan);
+void add_threads(CLI::App& app, int& threads);
+/// --overwrite.
+void add_existing(CLI::App& app, files::Existing& existing);
+/// --quiet: the log says errors only, and there is no progress bar.
+void add_quiet(CLI::App& app, Verbosity* progress = nullptr);
 
 }  // namespace visage::cli

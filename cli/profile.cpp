@@ -1,5 +1,7 @@
 #include "cli/profile.h"
 
+#include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/run_record.h"
 #include "cli/table.h"
 #include "cli/threads.h"
@@ -16,6 +18,8 @@
 
 #include <cstdio>
 #include <deque>
+#include <iostream>
+#include <memory>
 #include <ostream>
 
 namespace visage::cli {
@@ -210,6 +214,48 @@ void profile_train(const ProfileCommand& command, std::ostream& out) {
   profile::Conditions how = conditions("train", command, device, config.train.precision);
   how["batch"] = std::to_string(config.train.clips) + " clips of " + std::to_string(config.train.frames) + " frames";
   report(command, measurement, set_precision(config.train.precision, device), how, out);
+}
+
+void define_profile(CLI::App& program) {
+  const auto command = std::make_shared<ProfileCommand>();
+  ProfileCommand& c = *command;
+  CLI::App& app = add_command(program, "profile",
+                              "Where the time goes, stage by stage and op by op: visage profile track|train", "");
+  app.require_subcommand(1);
+  CLI::App& track = *app.add_subcommand("track", "A frame on its way from pixels to tracks");
+  track.footer(
+      "The frames are of a procedural clip. docs/profiling.md explains every column.\n"
+      "Examples:\n"
+      "  visage profile track\n"
+      "  visage profile track --size 1280x720 --precision bf16 --json profile.json --trace trace.json\n"
+      "  visage profile track --config zoo/synthetic_small/config.toml --weights "
+      "zoo/synthetic_small/model.safetensors");
+  CLI::App& train = *app.add_subcommand("train", "A training step: data, losses, gradients, optimizer");
+  train.footer("Example: visage profile train --config configs/synthetic_small.toml --trace trace.json");
+  add_weights(track, c.weights);
+  add_device(train, c.weights.device);
+  add_precision(track, c.precision);
+  add_plan(track, c.plan);
+  add_size(track, c.size, "Of the frames (default 864x480)")->group("Input");
+  add_size(train, c.size, "Of the frames, where no --config says it (default 448x256)")->group("Input");
+  for (CLI::App* const either : {&track, &train}) {
+    either
+        ->add_option(either == &track ? "--frames" : "--steps", c.repeats,
+                     "Timed as they are, and as many again recorded")
+        ->capture_default_str()
+        ->type_name("N");
+    either->add_option("--warmup", c.warmup, "Not timed, before them")->capture_default_str()->type_name("N");
+    add_config(*either, c.config, c.overrides);
+    add_threads(*either, c.threads);
+    either->add_option("--rows", c.rows, "Ops in the table")->capture_default_str()->type_name("N")->group("Output");
+    either->add_option("--json", c.json, "Also write all numbers here")->type_name("FILE")->group("Output");
+    either->add_option("--trace", c.trace, "Also write a timeline for ui.perfetto.dev or chrome://tracing")
+        ->type_name("FILE")
+        ->group("Output");
+    add_quiet(*either);
+  }
+  track.final_callback([command] { profile_track(*command, std::cout); });
+  train.final_callback([command] { profile_train(*command, std::cout); });
 }
 
 }  // namespace visage::cli

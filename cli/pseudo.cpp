@@ -1,6 +1,8 @@
 #include "cli/pseudo.h"
 
+#include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/options.h"
 #include "cli/track.h"
 #include "tensor/error.h"
 #include "train/data/location.h"
@@ -11,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -175,6 +178,55 @@ void write_set(const Order& order, pseudo::Mode mode, const Sources& sources, fi
   place.publish();
 }
 
+// The options whose values a manifest records.
+std::vector<const CLI::Option*> add_recorded(CLI::App& app, PseudoCommand& c) {
+  using pseudo::Mode;
+  return {add_choice(app, "--format", c.format, {{"png", pseudo::FrameFormat::png}, {"jpg", pseudo::FrameFormat::jpg}},
+                     "Of the frames (default png)")
+              ->group("Output"),
+          add_choice(app, "--clips", c.clips, {{"mp4", Clips::mp4}, {"none", Clips::none}},
+                     "Also write each video as a clip")
+              ->group("Output"),
+          app.add_option_function<double>(
+                 "--fps", [&c](double fps) { c.fps = checked_fps(fps); }, "Of the clips (default 12)")
+              ->type_name("RATE")
+              ->group("Output"),
+          add_choice<std::string>(
+              app, "--classes", c.classes,
+              {{"ytvis_2019", "ytvis_2019"}, {"ytvis_2021", "ytvis_2021"}, {"ovis", "ovis"}, {"coco", "coco"}},
+              "Data set whose classes the COCO objects get (default ytvis_2019)")
+              ->group("Sources"),
+          app.add_option("--videos", c.videos, "Number of videos")->capture_default_str()->type_name("N"),
+          app.add_option("--frames", c.options.frames, "Frames a video")->capture_default_str()->type_name("N"),
+          app.add_option_function<std::string>(
+                 "--size",
+                 [&c](const std::string& text) {
+                   if (text == "upstream")
+                     c.options.frame_size = pseudo::FrameSize::upstream;
+                   else
+                     c.options.size = parse_size(text);
+                 },
+                 "Frame size (default 640x360); upstream: drawn for every video as in the official generator")
+              ->type_name("WxH"),
+          app.add_option("--seed", c.options.seed, "Another seed, other videos")->capture_default_str()->type_name("N"),
+          add_choice<std::vector<Mode>>(
+              app, "--mode", c.modes,
+              {{"track", {Mode::track}}, {"swap", {Mode::swap}}, {"both", {Mode::track, Mode::swap}}},
+              "Objects keep their paths, or exchange them once (default swap); both: a set each of the same videos"),
+          add_choice(app, "--swap-mode", c.options.swap_mode,
+                     {{"derangement", pseudo::SwapMode::derangement}, {"upstream", pseudo::SwapMode::upstream}},
+                     "Every object gets another path, or any permutation as in the official generator"),
+          app.add_option("--least-objects", c.options.least_objects, "Objects a video")
+              ->capture_default_str()
+              ->type_name("N"),
+          app.add_option("--most-objects", c.options.most_objects, "Objects a video")
+              ->capture_default_str()
+              ->type_name("N"),
+          app.add_option("--curve-frames", c.options.curve_frames, "Frames of one curve; fewer are faster")
+              ->capture_default_str()
+              ->type_name("N")};
+}
+
 }  // namespace
 
 bool is_made(const PseudoCommand& command) {
@@ -217,6 +269,44 @@ void run_pseudo(const PseudoCommand& command, std::ostream& log) {
   } catch (const fs::filesystem_error& error) {
     fail<InputError>("pseudo: ", error.what());
   }
+}
+
+void define_pseudo(CLI::App& program) {
+  const auto command = std::make_shared<PseudoCommand>();
+  PseudoCommand& c = *command;
+  c.verbosity = Verbosity::normal;
+  CLI::App& app = add_command(
+      program, "pseudo", "Make synthetic videos with exact masks",
+      "Writes DIR/SPLIT/JPEGImages, DIR/SPLIT/instances.json (YouTube-VIS format), manifest.json and a clip of every "
+      "video.\nExamples:\n"
+      "  visage pseudo --output data --mode both --videos 100\n"
+      "  visage pseudo --output data --coco coco/annotations/instances_train2017.json --backgrounds BG-20k/train "
+      "--format jpg --clips none\n"
+      "  visage pseudo --output again --manifest data/swap/manifest.json");
+  app.add_option("--output,-o", c.output, "Folder for the data set")->required()->type_name("DIR")->group("Output");
+  add_existing(app, c.existing);
+  app.add_option("--split", c.split, "Folder in it (default: the mode)")->type_name("NAME")->group("Output");
+  app.add_option("--manifest", c.manifest, "Make the set of this manifest.json again, byte by byte")
+      ->type_name("FILE")
+      ->group("Sources");
+  app.add_option("--coco", c.coco, "COCO instances whose objects are cut out (default: procedural shapes)")
+      ->type_name("FILE")
+      ->group("Sources");
+  app.add_option("--images", c.images, "Folder of the COCO images (default: found)")
+      ->type_name("DIR")
+      ->group("Sources");
+  app.add_option("--backgrounds", c.backgrounds, "Folder of background images, e.g. BG-20k (default: procedural)")
+      ->type_name("DIR")
+      ->group("Sources");
+  const std::vector<const CLI::Option*> recorded = add_recorded(app, c);
+  add_quiet(app, &c.verbosity);
+  app.final_callback([command, recorded] {
+    for (const CLI::Option* const option : recorded)
+      check<UsageError>(command->manifest.empty() || option->count() == 0,
+                        "--manifest decides what is in the set; leave out ", option->get_name());
+    std::ostream silent(nullptr);
+    run_pseudo(*command, command->verbosity == Verbosity::quiet ? silent : std::cerr);
+  });
 }
 
 }  // namespace visage::cli

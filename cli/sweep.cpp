@@ -1,6 +1,8 @@
 #include "cli/sweep.h"
 
+#include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/options.h"
 #include "cli/table.h"
 #include "cli/track.h"
 #include "tensor/error.h"
@@ -11,7 +13,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iostream>
 #include <map>
+#include <memory>
 #include <optional>
 #include <ostream>
 
@@ -168,6 +172,32 @@ void run_sweep(const SweepCommand& command, std::ostream& out) {
   for (const EvaluationSet& set : sets.sets()) folders.push_back({{"folder", set.folder}, {"group", set.group}});
   json->write(Json{{"measured", measured}, {"sets", folders}, {"settings", results.to_json()}}.dump(2) + "\n");
   json->commit();
+}
+
+void define_sweep(CLI::App& program) {
+  const auto command = std::make_shared<SweepCommand>();
+  SweepCommand& c = *command;
+  CLI::App& app = add_command(program, "sweep",
+                              "Reproduce the paper's tables: many settings of the tracker, one pass of the detector",
+                              "Examples:\n"
+                              "  visage sweep --weights model.safetensors --config model.toml\n"
+                              "  visage sweep --data data/track --data data/swap --table 7 --weights ...\n"
+                              "  visage sweep --data a/swap --data b/swap --table 6 --json alpha.json --weights ...");
+  add_experiment(app, c.experiment);
+  using experiments::Ablation;
+  add_choice(app, "--table", c.tables,
+             {{"all", {}},
+              {"4", {Ablation::memory}},
+              {"6", {Ablation::alpha}},
+              {"7", {Ablation::pseudo}},
+              {"window", {Ablation::window}},
+              {"weighting", {Ablation::weighting}}},
+             "Table of the paper, or frames or weights of the memory bank (default all)");
+  app.add_option("--json", c.json, "Also write all numbers here")->type_name("FILE")->group("Output");
+  app.add_option("--markdown", c.markdown, "Also write the tables into a section of this file")
+      ->type_name("FILE")
+      ->group("Output");
+  app.final_callback([command] { run_sweep(*command, std::cout); });
 }
 
 }  // namespace visage::cli

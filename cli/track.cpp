@@ -1,6 +1,8 @@
 #include "cli/track.h"
 
+#include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/options.h"
 #include "cli/run_record.h"
 #include "cli/threads.h"
 #include "tensor/cpu/parallel.h"
@@ -12,6 +14,7 @@
 #include <cstdio>
 #include <deque>
 #include <exception>
+#include <memory>
 
 namespace visage::cli {
 namespace {
@@ -126,6 +129,17 @@ class TrackRun {
   Progress progress_;
 };
 
+constexpr ConfigOption kTrackingOptions[] = {
+    {"--scores", "inference.scores", "video|online",
+     "Classes and scores from the whole video, at its end, or from the frames so far, with every frame"},
+    {"--window", "inference.window", "N", "Frames detected together; results do not depend on it"},
+    {"--alpha", "tracking.alpha", "0..1", "Weight of appearance against object similarity"},
+    {"--memory", "tracking.window", "W", "Frames the memory bank keeps"},
+    {"--weighting", "tracking.weighting", "paper|release", "Whether the newest frame weighs most or least"},
+    {"--min-score", "inference.min_score", "0..1", "Least score of objects in the overlay and in tracks.jsonl"},
+    {"--top-k", "inference.top_k", "N", "Rows of results.json; 0: as many as there are classes"},
+};
+
 }  // namespace
 
 TrackSummary track(const TrackCommand& command) {
@@ -157,6 +171,62 @@ void run_track(const TrackCommand& command) {
   std::snprintf(figures, sizeof figures, "%lld frames in %.1f s (%.2f fps)", static_cast<long long>(summary.frames),
                 summary.seconds, summary.seconds > 0 ? static_cast<double>(summary.frames) / summary.seconds : 0);
   log::info(command.output, ": ", figures, ", ", summary.rows, " rows in results.json; ", files);
+}
+
+void define_track(CLI::App& program, const Strings& arguments) {
+  const auto command = std::make_shared<TrackCommand>();
+  TrackCommand& c = *command;
+  c.arguments = arguments;
+  CLI::App& app =
+      add_command(program, "track", "Track the objects of a video",
+                  "Examples:\n"
+                  "  visage track clip.mp4 --weights visage_r50.pth --output out\n"
+                  "  visage track 'frames/*.png' --weights model.safetensors --scores online --output out\n"
+                  "  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - | visage track - --size 1280x720 --fps 30 ...");
+  app.add_option("INPUT", c.source.path, "Video, image, folder or quoted pattern of images, or - for raw RGB on stdin")
+      ->required();
+  app.add_option("--start", c.source.start, "First frame")->type_name("N")->group("Input");
+  app.add_option("--stride", c.source.stride, "Take every N-th frame")->type_name("N")->group("Input");
+  app.add_option("--max-frames", c.source.max_frames, "Stop after N frames")->type_name("N")->group("Input");
+  add_size(app, c.source.size, "Frame size of raw input")->group("Input");
+  app.add_option_function<double>(
+         "--fps", [&c](double fps) { c.source.fps = checked_fps(fps); },
+         "Frames a second (default: the file's; 25 for images and raw input)")
+      ->type_name("RATE")
+      ->group("Input");
+  add_choice(app, "--truncated", c.source.truncation,
+             {{"fail", media::Truncation::fail}, {"accept", media::Truncation::accept}},
+             "What to do with a video that is cut short")
+      ->group("Input");
+  add_config(app, c.config, c.overrides);
+  add_weights(app, c.weights);
+  for (const ConfigOption& option : kTrackingOptions) add_config_option(app, option, c.overrides, "Tracking");
+  add_config_option(app, kShortestEdge, c.overrides, "Speed");
+  add_config_option(app,
+                    {"--longest-edge", "inference.longest_edge", "PIXELS", "Resize less where this would be exceeded"},
+                    c.overrides, "Speed");
+  add_precision(app, c.precision, "a GPU, or a CPU with AMX or AVX512-bf16");
+  add_plan(app, c.plan);
+  add_threads(app, c.threads);
+  app.add_option("--output,-o", c.output, "Folder for the results")->required()->type_name("DIR")->group("Output");
+  add_existing(app, c.existing);
+  using media::VideoFormat;
+  add_choice(
+      app, "--overlay", c.overlay,
+      {{"mp4", VideoFormat::automatic}, {"gif", VideoFormat::gif}, {"frames", VideoFormat::frames}, {"none", {}}},
+      "Picture of the tracks (default mp4; gif where there is no encoder)")
+      ->group("Output");
+  app.add_flag_callback(
+         "--id-maps", [&c] { c.id_maps = pipeline::IdMaps::png; },
+         "Write a 16-bit PNG a frame: 0 background, otherwise track + 1")
+      ->group("Output");
+  app.add_flag_callback(
+         "--dump-embeddings", [&c] { c.embeddings = pipeline::Embeddings::dump; },
+         "Write logits, embeddings and small masks of every frame (embeddings.safetensors)")
+      ->group("Output");
+  app.add_option("--video-id", c.video_id, "video_id in results.json")->type_name("ID")->group("Output");
+  add_quiet(app, &c.verbosity);
+  app.final_callback([command] { run_track(*command); });
 }
 
 }  // namespace visage::cli

@@ -1,9 +1,13 @@
 #include "cli/train.h"
 
+#include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/options.h"
 
 #include <chrono>
 #include <cstdio>
+#include <iostream>
+#include <memory>
 #include <ostream>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -45,10 +49,10 @@ std::string terms_of(const train::StepReport& step) {
 
 class Console final : public train::RunObserver {
  public:
-  Console(const TrainCommand& command, std::ostream& log)
-      : recipe_(command.run.config.train),
+  Console(const TrainConfig& recipe, Verbosity verbosity, std::ostream& log)
+      : recipe_(recipe),
         log_(log),
-        shown_(command.verbosity == Verbosity::normal),
+        shown_(verbosity == Verbosity::normal),
         terminal_(shown_ && isatty(STDERR_FILENO) == 1) {}
   ~Console() override { clear(); }
 
@@ -125,9 +129,36 @@ class Console final : public train::RunObserver {
 
 }  // namespace
 
-void train(const TrainCommand& command, std::ostream& log) {
-  Console console(command, log);
-  train::run(command.run, console);
+void run_train(const TrainCommand& command, std::ostream& log) {
+  train::RunOptions run = command.run;
+  const bool earlier = command.config.empty() && run.start == train::RunOptions::Start::resume;
+  run.config = config::load_config(earlier ? run.folder + "/config.toml" : command.config, command.overrides);
+  run.device = use_device(command.device);
+  Console console(run.config.train, command.verbosity, log);
+  train::run(run, console);
+}
+
+void define_train(CLI::App& program) {
+  const auto command = std::make_shared<TrainCommand>();
+  TrainCommand& c = *command;
+  CLI::App& app = add_command(program, "train", "Train a model",
+                              "Examples:\n"
+                              "  visage train --config configs/synthetic_small.toml --output runs/small\n"
+                              "  visage train --output runs/small --resume\n"
+                              "  visage train --output runs/small --resume --set train.steps=20000");
+  add_config(app, c.config, c.overrides);
+  app.add_option("-o,--output", c.run.folder,
+                 "Folder of the run: metrics.jsonl, checkpoints, report.html, model.safetensors")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--init", c.run.init_weights, "Weights to start from; what they lack is initialised")
+      ->type_name("FILE");
+  app.add_flag_callback(
+      "--resume", [&c] { c.run.start = train::RunOptions::Start::resume; },
+      "Continue from the newest checkpoint of the folder (--config: default is the one it was started with)");
+  add_device(app, c.device);
+  add_quiet(app, &c.verbosity);
+  app.final_callback([command] { run_train(*command, std::cerr); });
 }
 
 }  // namespace visage::cli

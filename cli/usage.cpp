@@ -42,9 +42,9 @@ Named find_command(const CLI::App& app, int argc, char** argv) {
 
 }  // namespace
 
-void check_command(const CLI::App& app, int argc, char** argv) {
+std::string command_name(const CLI::App& app, int argc, char** argv) {
   const Named named = find_command(app, argc, argv);
-  if (named.below.empty() || named.next >= argc || argv[named.next][0] == '-') return;
+  if (named.below.empty() || named.next >= argc || argv[named.next][0] == '-') return named.path;
   std::string words;
   for (int i = 1; i < named.next; ++i) words.append(argv[i]).append(" ");
   const std::string near = nearest(argv[named.next], named.below);

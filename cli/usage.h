@@ -1,4 +1,5 @@
 #pragma once
+#include <string>
 
 namespace CLI {
 class App;
@@ -7,8 +8,9 @@ class ParseError;
 
 namespace visage::cli {
 
-/// Throws UsageError, with the nearest name, when the leading words of the command line are no command of `app`.
-void check_command(const CLI::App& app, int argc, char** argv);
+/// The command that the leading words of the command line name, "visage data check", as far as they name one.
+/// throws UsageError, with the nearest name, when they are no command of `app`.
+[[nodiscard]] std::string command_name(const CLI::App& app, int argc, char** argv);
 
 /// Throws the UsageError that a failed parse of the command line means to a user: what is wrong, what was probably
 /// meant, which help has more.

@@ -30,7 +30,7 @@ TEST(Inspect, ListsTensorsTotalsAndMetadata) {
   nn::ParamStore store = small_model();
   nn::write_safetensors(folder / "x.safetensors", nn::file_tensors(store), {{"note\x1b", "a\nb"}});
   std::ostringstream out;
-  inspect({.file = folder / "x.safetensors"}, out);
+  inspect(folder / "x.safetensors", out);
   EXPECT_THAT(out.str(), ContainsRegex("backbone\\.stem\\.conv1\\.weight +f32 +\\[4, 2, 3, 3\\] +288 bytes"));
   EXPECT_THAT(out.str(), HasSubstr("safetensors, 2 tensors, 77 elements, 308 bytes"));
   EXPECT_THAT(out.str(), HasSubstr("metadata note\\x1b: a\\x0ab"));
