@@ -151,8 +151,8 @@ std::deque<media::Frame> clip(media::Size size, std::int64_t frames) {
 
 // A configuration that trains on procedural clips, for who names none.
 void use_procedural_clips(Config& config, media::Size size) {
-  for (const annotation::Category& category : pseudo::ProceduralObjects().categories())
-    config.class_names.push_back(category.name);
+  const pseudo::ProceduralObjects objects;
+  for (const annotation::Category& category : objects.categories()) config.class_names.push_back(category.name);
   config.model.detector.num_classes = static_cast<int>(config.class_names.size());
   TrainConfig& train = config.train;
   train.clips = 1;

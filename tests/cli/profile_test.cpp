@@ -71,6 +71,7 @@ TEST(Profile, ShowsWhereTheTimeOfATrainingStepGoes) {
 
 TEST(Profile, RefusesWhatItCannotMeasure) {
   EXPECT_EQ(test::run({"profile", "track", "--frames", "0", "--config", test::kTinyConfig}).code, 2);
+  EXPECT_EQ(test::run({"profile", "train", "--threads", "-1"}).code, 2);
   EXPECT_EQ(test::run({"profile"}).code, 2);
   const Ended sized = test::run({"profile", "train", "--config", test::kTinyConfig, "--size", "96x64"});
   EXPECT_EQ(sized.code, 2);
