@@ -4,14 +4,12 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-
 namespace visage::cli {
 namespace {
 
 using nlohmann::json;
-using test::clip;
 using test::Ended;
+using test::expect_refusal;
 using test::joined;
 using test::read_text;
 using test::run;
@@ -20,15 +18,6 @@ using testing::ContainsRegex;
 using testing::HasSubstr;
 
 using testing::StartsWith;
-
-void expect_refusal(const Ended& ended, int code, const std::string& command, const std::string& named) {
-  SCOPED_TRACE(ended.err);
-  EXPECT_EQ(ended.code, code);
-  EXPECT_THAT(ended.err, StartsWith("visage analyze " + command + ": "));
-  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1);
-  EXPECT_THAT(ended.err, HasSubstr(named));
-  EXPECT_EQ(ended.out, "");
-}
 
 class Analyze : public testing::Test {
  protected:
@@ -78,16 +67,16 @@ TEST_F(Analyze, EmbeddingsAreDrawnTheSameEveryTime) {
 }
 
 TEST_F(Analyze, RefusesWhatCannotBeMeasured) {
-  expect_refusal(run({"analyze", "flip", "--data", data_}), 2, "flip", "--weights FILE");
-  expect_refusal(run(command("flip", {"--frames-each", "0"})), 2, "flip", "--frames-each");
-  expect_refusal(run(command("embeddings", {"--points", "5001"})), 2, "embeddings", "square");
-  expect_refusal(run(command("embeddings", {"--png", "/nowhere/e.png"})), 1, "embeddings", "/nowhere");
+  expect_refusal(run({"analyze", "flip", "--data", data_}), 2, "analyze flip", "--weights FILE");
+  expect_refusal(run(command("flip", {"--frames-each", "0"})), 2, "analyze flip", "--frames-each");
+  expect_refusal(run(command("embeddings", {"--points", "5001"})), 2, "analyze embeddings", "square");
+  expect_refusal(run(command("embeddings", {"--png", "/nowhere/e.png"})), 1, "analyze embeddings", "/nowhere");
   json truth = json::parse(read_text(data_ + "/instances.json"));
   for (json& annotation : truth.at("annotations"))
     for (json& mask : annotation.at("segmentations")) mask = {{"size", {64, 96}}, {"counts", {0, 1, 6143}}};
   test::write_text(data_ + "/instances.json", truth.dump());
-  expect_refusal(run(command("flip")), 1, "flip", "in no frame were two annotated objects found");
-  expect_refusal(run(command("embeddings")), 1, "embeddings", "too few to compare");
+  expect_refusal(run(command("flip")), 1, "analyze flip", "in no frame were two annotated objects found");
+  expect_refusal(run(command("embeddings")), 1, "analyze embeddings", "too few to compare");
 }
 
 }  // namespace

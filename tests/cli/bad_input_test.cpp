@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <sys/stat.h>
 
@@ -25,13 +24,8 @@ using testing::IsEmpty;
 using testing::StartsWith;
 
 // One line that says who speaks, names what is wrong, and leaves no result.
-void expect_refusal(const Ended& ended, int code, const std::string& named, const std::string& output) {
-  SCOPED_TRACE(ended.err);
-  EXPECT_EQ(ended.code, code);
-  EXPECT_THAT(ended.err, StartsWith("visage track: "));
-  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1);
-  EXPECT_THAT(ended.err, HasSubstr(named));
-  EXPECT_EQ(ended.out, "");
+void expect_no_result(const Ended& ended, int code, const std::string& named, const std::string& output) {
+  test::expect_refusal(ended, code, "track", named);
   EXPECT_THAT(names_in(output), AnyOf(ElementsAre("(no folder)"), ElementsAre("tracks.jsonl.visage-partial")));
 }
 
@@ -40,7 +34,7 @@ class BadInput : public testing::Test {
   void refuses(const std::string& input, int code, const std::string& named, const std::vector<std::string>& more = {},
                const test::Start& start = {}) {
     fs::remove_all(out_);
-    expect_refusal(test::run(track_arguments(input, out_, more), start), code, named, out_);
+    expect_no_result(test::run(track_arguments(input, out_, more), start), code, named, out_);
   }
   std::string file(const std::string& name, const std::string& content) {
     write_text(folder_ / name, content);
@@ -147,7 +141,7 @@ TEST_F(BadInput, Configuration) {
 TEST_F(BadInput, UnwritableOutput) {
   out_ = file("file", "in the way") + "/out";
   const Ended ended = test::run(track_arguments(clip().frames, out_));
-  expect_refusal(ended, 1, out_, out_);
+  expect_no_result(ended, 1, out_, out_);
 }
 
 TEST_F(BadInput, FullDisk) {

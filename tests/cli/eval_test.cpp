@@ -1,13 +1,12 @@
 #include "cli/eval.h"
 
 #include "tensor/error.h"
-#include "tests/cli/clip.h"
+#include "tests/cli/own_truth.h"
 #include "tests/support/golden.h"
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <filesystem>
 #include <sstream>
 
@@ -18,6 +17,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using test::clip;
 using test::Ended;
+using test::expect_refusal;
+using test::joined;
 using test::read_text;
 using test::run;
 using testing::ContainsRegex;
@@ -26,23 +27,9 @@ using testing::StartsWith;
 
 std::string golden(const std::string& file) { return test::golden_eval_dir() + "/" + file; }
 
-std::vector<std::string> joined(std::vector<std::string> list, const std::vector<std::string>& more) {
-  list.insert(list.end(), more.begin(), more.end());
-  return list;
-}
-
 std::vector<std::string> score(const std::string& results, const std::string& annotations,
                                const std::vector<std::string>& more = {}) {
   return joined({"eval", "--results", results, "--annotations", annotations}, more);
-}
-
-void expect_refusal(const Ended& ended, int code, const std::string& named) {
-  SCOPED_TRACE(ended.err);
-  EXPECT_EQ(ended.code, code);
-  EXPECT_THAT(ended.err, StartsWith("visage eval: "));
-  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1);
-  EXPECT_THAT(ended.err, HasSubstr(named));
-  EXPECT_EQ(ended.out, "");
 }
 
 TEST(EvalGolden, ReportHoldsTheOfficialNumbers) {
@@ -99,27 +86,22 @@ TEST(EvalGolden, MalformedFilesAreRefusedInOneLine) {
 }
 
 TEST(Eval, RefusesHalfACommand) {
-  expect_refusal(run({"eval"}), 2, "name what to score");
-  expect_refusal(run({"eval", "--results", "x.json"}), 2, "--annotations FILE");
-  expect_refusal(run(score("x.json", "y.json", {"--data", "z"})), 2, "exclude each other");
-  expect_refusal(run(score("x.json", "y.json", {"--weights", "w.pth"})), 2, "without a model");
-  expect_refusal(run(score("x.json", "no such file.json")), 1, "no such file.json");
+  expect_refusal(run({"eval"}), 2, "eval", "name what to score");
+  expect_refusal(run({"eval", "--results", "x.json"}), 2, "eval", "--annotations FILE");
+  expect_refusal(run(score("x.json", "y.json", {"--data", "z"})), 2, "eval", "exclude each other");
+  expect_refusal(run(score("x.json", "y.json", {"--weights", "w.pth"})), 2, "eval", "without a model");
+  expect_refusal(run(score("x.json", "no such file.json")), 1, "eval", "no such file.json");
 }
 
 // Two synthetic videos and the tiny model on them.
 class EvalModel : public testing::Test {
  protected:
-  void SetUp() override {
-    const Ended made = run({"pseudo", "--output", folder_ / "set", "--videos", "2", "--frames", "4", "--size", "96x64",
-                            "--clips", "none", "--curve-frames", "8"});
-    ASSERT_EQ(made.code, 0) << made.err;
-  }
   std::vector<std::string> arguments(const std::vector<std::string>& more = {}) {
-    return joined({"eval", "--data", data_, "--weights", clip().weights, "--config", test::kTinyConfig}, more);
+    return test::with_tiny_model(joined({"eval", "--data", data_}, more));
   }
 
   test::TemporaryFolder folder_;
-  std::string data_ = folder_ / "set/swap";
+  std::string data_ = test::make_videos(folder_);
 };
 
 TEST_F(EvalModel, WhatItWritesScoresTheSameAsWhatItSays) {
@@ -133,7 +115,7 @@ TEST_F(EvalModel, WhatItWritesScoresTheSameAsWhatItSays) {
   EXPECT_EQ(read_text(folder_ / "model.json"), read_text(folder_ / "file.json"));
   const json results = json::parse(read_text(folder_ / "results.json"));
   EXPECT_EQ(results.size(), 16u);  // 8 classes: 8 rows a video
-  EXPECT_EQ(results[0].at("segmentations").size(), 4u);
+  EXPECT_EQ(results[0].at("segmentations").size(), 5u);
 }
 
 TEST_F(EvalModel, TheTruthItselfScoresHundred) {
@@ -157,14 +139,15 @@ TEST_F(EvalModel, OneVideoOnly) {
   const Ended ended = run(arguments({"--video-id", "2"}));
   ASSERT_EQ(ended.code, 0) << ended.err;
   EXPECT_THAT(ended.out, StartsWith("1 videos, 8 predictions\n"));
-  expect_refusal(run(arguments({"--video-id", "3"})), 1, "no video with id 3");
+  expect_refusal(run(arguments({"--video-id", "3"})), 1, "eval", "no video with id 3");
 }
 
 TEST_F(EvalModel, RefusesADataSetThatDoesNotFit) {
-  expect_refusal(run({"eval", "--data", data_, "--weights", clip().weights}), 1, "instances.json: has 8 categories");
-  expect_refusal(run({"eval", "--data", data_, "--config", test::kTinyConfig}), 2, "--weights FILE");
+  expect_refusal(run({"eval", "--data", data_, "--weights", clip().weights}), 1, "eval",
+                 "instances.json: has 8 categories");
+  expect_refusal(run({"eval", "--data", data_, "--config", test::kTinyConfig}), 2, "eval", "--weights FILE");
   fs::remove(data_ + "/JPEGImages/video_0001/00002.png");
-  expect_refusal(run(arguments()), 1, "video_0001/00002.png: no such image");
+  expect_refusal(run(arguments()), 1, "eval", "video_0001/00002.png: no such image");
 }
 
 }  // namespace

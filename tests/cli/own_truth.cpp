@@ -26,10 +26,14 @@ std::vector<std::string> with_tiny_model(const std::vector<std::string>& command
   return joined(command, {"--weights", clip().weights, "--config", kTinyConfig, "--quiet"});
 }
 
-std::string make_own_truth(const TemporaryFolder& folder) {
-  const std::string data = folder / "set/swap", results = folder / "results.json";
+std::string make_videos(const TemporaryFolder& folder) {
   run_or_throw({"pseudo", "--output", folder / "set", "--videos", "2", "--frames", "5", "--size", "96x64", "--clips",
                 "none", "--curve-frames", "5", "--quiet"});
+  return folder / "set/swap";
+}
+
+std::string make_own_truth(const TemporaryFolder& folder) {
+  const std::string data = make_videos(folder), results = folder / "results.json";
   run_or_throw(with_tiny_model({"eval", "--data", data, "--set", "tracking.alpha=0", "--output", results}));
   json truth = json::parse(read_text(data + "/instances.json"));
   truth["annotations"] = json::array();

@@ -12,8 +12,11 @@ std::vector<std::string> joined(std::vector<std::string> list, const std::vector
 /// A command with the tiny model.
 std::vector<std::string> with_tiny_model(const std::vector<std::string>& command);
 
-/// Two short videos in `folder`/set/swap whose ground truth is what the tiny model says with alpha = 0, so that it
-/// finds its objects and its AP depends on the tracker. Returns their folder.
+/// Two short synthetic videos in `folder`/set/swap. Returns their folder.
+std::string make_videos(const TemporaryFolder& folder);
+
+/// The same with the ground truth that the tiny model says with alpha = 0, so that it finds its objects and its AP
+/// depends on the tracker.
 std::string make_own_truth(const TemporaryFolder& folder);
 
 }  // namespace visage::test

@@ -2,6 +2,9 @@
 
 #include "tests/support/files.h"
 
+#include <gmock/gmock.h>
+
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
@@ -70,6 +73,15 @@ Ended Program::wait() {
   process_ = -1;
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(out_), read_text(err_),
           usage.ru_maxrss};
+}
+
+void expect_refusal(const Ended& ended, int code, const std::string& command, const std::string& named) {
+  SCOPED_TRACE(ended.err);
+  EXPECT_EQ(ended.code, code);
+  EXPECT_THAT(ended.err, testing::StartsWith("visage " + command + ": "));
+  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1);
+  EXPECT_THAT(ended.err, testing::HasSubstr(named));
+  EXPECT_EQ(ended.out, "");
 }
 
 }  // namespace visage::test

@@ -40,4 +40,8 @@ inline Ended run(const std::vector<std::string>& arguments, const Start& start =
   return Program(arguments, start).wait();
 }
 
+/// Expects that it ended with `code`, one line on stderr from "visage COMMAND" that holds `named`, and nothing on
+/// stdout.
+void expect_refusal(const Ended& ended, int code, const std::string& command, const std::string& named);
+
 }  // namespace visage::test

@@ -13,21 +13,13 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using test::clip;
 using test::Ended;
+using test::expect_refusal;
 using test::read_text;
 using test::run;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-
-void expect_refusal(const Ended& ended, int code, const std::string& named) {
-  SCOPED_TRACE(ended.err);
-  EXPECT_EQ(ended.code, code);
-  EXPECT_THAT(ended.err, StartsWith("visage sweep: "));
-  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1);
-  EXPECT_THAT(ended.err, HasSubstr(named));
-  EXPECT_EQ(ended.out, "");
-}
 
 class Sweep : public testing::Test {
  protected:
@@ -80,20 +72,22 @@ TEST_F(Sweep, PrintsTheChosenTableBesideThePapers) {
 }
 
 TEST_F(Sweep, RefusesWhatItCannotScore) {
-  expect_refusal(run({"sweep", "--data", data_}), 2, "--weights FILE");
-  expect_refusal(run(test::with_tiny_model({"sweep", "--table", "5"})), 2,
+  expect_refusal(run({"sweep", "--data", data_}), 2, "sweep", "--weights FILE");
+  expect_refusal(run(test::with_tiny_model({"sweep", "--table", "5"})), 2, "sweep",
                  "\"5\" is not one of all|4|6|7|window|weighting");
-  expect_refusal(run(test::with_tiny_model({"sweep", "--data", folder_ / "nowhere"})), 1, "nowhere/instances.json");
-  expect_refusal(run({"sweep", "--weights", clip().weights, "--seeds", "0", "--config", test::kTinyConfig}), 2,
+  expect_refusal(run(test::with_tiny_model({"sweep", "--data", folder_ / "nowhere"})), 1, "sweep",
+                 "nowhere/instances.json");
+  expect_refusal(run({"sweep", "--weights", clip().weights, "--seeds", "0", "--config", test::kTinyConfig}), 2, "sweep",
                  "--seeds");
-  expect_refusal(run(test::with_tiny_model({"sweep", "--data", data_, "--markdown", "/nowhere/x.md"})), 1, "/nowhere");
+  expect_refusal(run(test::with_tiny_model({"sweep", "--data", data_, "--markdown", "/nowhere/x.md"})), 1, "sweep",
+                 "/nowhere");
   expect_refusal(run({"sweep", "--test-weights", "x", "--config", test::kTinyConfig, "--quiet", "--set",
                       "model.detector.num_classes=2", "--set", "class_names=[]"}),
-                 2, "--data DIR");
+                 2, "sweep", "--data DIR");
   json truth = json::parse(read_text(data_ + "/instances.json"));
   truth["annotations"] = json::array();
   test::write_text(data_ + "/instances.json", truth.dump());
-  expect_refusal(run(test::with_tiny_model({"sweep", "--data", data_})), 1, "no object is annotated");
+  expect_refusal(run(test::with_tiny_model({"sweep", "--data", data_})), 1, "sweep", "no object is annotated");
 }
 
 TEST(SweepSets, AreMadeOnceAndKept) {
@@ -110,7 +104,7 @@ TEST(SweepSets, AreMadeOnceAndKept) {
   const fs::file_time_type made = fs::last_write_time(set);
   EXPECT_EQ(run(keeping).out, first.out);
   EXPECT_EQ(fs::last_write_time(set), made);
-  expect_refusal(run(test::joined(keeping, {"--frames", "4"})), 1, "seed_1001/track: is not empty");
+  expect_refusal(run(test::joined(keeping, {"--frames", "4"})), 1, "sweep", "seed_1001/track: is not empty");
 
   fs::create_directory(folder / "tmp");
   EXPECT_EQ(run(command, {.temporary_folder = folder / "tmp"}).out, first.out);

@@ -1,10 +1,10 @@
 #include "train/trainer.h"
 
-#include "nn/init/init.h"
 #include "nn/init/test_weights.h"
 #include "tensor/cpu/onednn.h"
 #include "tests/support/files.h"
 #include "tests/support/values.h"
+#include "tests/train/small_model.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,41 +15,16 @@
 namespace visage {
 namespace {
 
+using test::fresh_model;
 using ::testing::HasSubstr;
 
 Config tiny() {
-  Config config;
-  config.model.backbone = {.depth = 18, .width = 8};
-  config.model.detector = {.num_classes = 8,
-                           .num_queries = 8,
-                           .hidden = 32,
-                           .heads = 4,
-                           .levels = 3,
-                           .points = 2,
-                           .encoder_layers = 1,
-                           .encoder_ffn = 64,
-                           .decoder_layers = 3,
-                           .decoder_ffn = 64};
+  Config config = test::small_config(8, 64);
   config.train.steps = 100;
-  config.train.clips = 2;
-  config.train.frames = 2;
-  config.train.learning_rate = 1e-3;
-  config.train.backbone_factor = 1;
-  config.train.clip_norm = 1;
   config.train.num_points = 128;
-  config.train.data.least_edge = config.train.data.most_edge = 64;
-  config.train.data.crop_probability = 0;
-  config.train.data.width = 96;
-  config.train.data.height = 64;
   config.train.data.range = 3;
   config.train.data.video_frames = 8;
   return config;
-}
-
-std::unique_ptr<Model> fresh_model(const Config& config) {
-  auto model = std::make_unique<Model>(config.model);
-  nn::initialise(model->params(), {.seed = 1, .heads = 4, .points = 2});
-  return model;
 }
 
 void expect_equal_bits(const Model& a, const Model& b) {
