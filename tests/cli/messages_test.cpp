@@ -26,9 +26,20 @@ std::set<std::string> options_in(const std::string& text) {
 
 std::set<std::string> known_options() {
   std::set<std::string> known;
-  const std::vector<std::vector<std::string>> commands = {
-      {"track"},   {"train"},         {"demo"},           {"eval"},  {"pseudo"},          {"inspect"},
-      {"convert"}, {"data", "check"}, {"data", "config"}, {"sweep"}, {"analyze", "flip"}, {"analyze", "embeddings"}};
+  const std::vector<std::vector<std::string>> commands = {{"track"},
+                                                          {"train"},
+                                                          {"demo"},
+                                                          {"eval"},
+                                                          {"pseudo"},
+                                                          {"inspect"},
+                                                          {"convert"},
+                                                          {"data", "check"},
+                                                          {"data", "config"},
+                                                          {"sweep"},
+                                                          {"analyze", "flip"},
+                                                          {"analyze", "embeddings"},
+                                                          {"profile", "track"},
+                                                          {"profile", "train"}};
   for (std::vector<std::string> command : commands) {
     command.push_back("--help");
     const std::string help = test::run(command).out;

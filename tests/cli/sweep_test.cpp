@@ -11,7 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using test::clip;
 using test::Ended;
 using test::expect_refusal;
 using test::read_text;
@@ -77,8 +76,7 @@ TEST_F(Sweep, RefusesWhatItCannotScore) {
                  "\"5\" is not one of all|4|6|7|window|weighting");
   expect_refusal(run(test::with_tiny_model({"sweep", "--data", folder_ / "nowhere"})), 1, "sweep",
                  "nowhere/instances.json");
-  expect_refusal(run({"sweep", "--weights", clip().weights, "--seeds", "0", "--config", test::kTinyConfig}), 2, "sweep",
-                 "--seeds");
+  expect_refusal(run(test::with_tiny_model({"sweep", "--seeds", "0"})), 2, "sweep", "--seeds");
   expect_refusal(run(test::with_tiny_model({"sweep", "--data", data_, "--markdown", "/nowhere/x.md"})), 1, "sweep",
                  "/nowhere");
   expect_refusal(run({"sweep", "--test-weights", "x", "--config", test::kTinyConfig, "--quiet", "--set",

@@ -187,7 +187,9 @@ TEST(Trainer, LeavesFrozenNormsAlone) {
   (void)trainer.step();
   for (std::size_t i = 0; i < model->params().entries().size(); ++i) {
     const nn::Entry& entry = model->params().entries()[i];
-    if (frozen(entry)) EXPECT_EQ(test::values_of(entry.value), test::values_of(before->params().entries()[i].value));
+    if (frozen(entry)) {
+      EXPECT_EQ(test::values_of(entry.value), test::values_of(before->params().entries()[i].value));
+    }
   }
 }
 
