@@ -77,9 +77,10 @@ void add_device(CLI::App& app, std::string& device) {
       ->group("Speed");
 }
 
-void add_precision(CLI::App& app, Precision& precision, const char* bf16_needs) {
-  add_choice(app, "--precision", precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
-             std::string("Arithmetic of the network; bf16 needs ") + bf16_needs)
+void add_precision(CLI::App& app, Precision& precision) {
+  add_choice(app, "--precision", precision,
+             {{"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
+             "Arithmetic of the network; tf32 needs a GPU, bf16 a GPU or a CPU with AMX or AVX512-bf16")
       ->group("Speed");
 }
 

@@ -83,8 +83,7 @@ void add_weights(CLI::App& app, WeightChoice& weights);
 /// --weights alone.
 void add_weight_file(CLI::App& app, WeightChoice& weights);
 void add_device(CLI::App& app, std::string& device);
-/// `bf16_needs`: the hardware.
-void add_precision(CLI::App& app, Precision& precision, const char* bf16_needs = "a CPU with AMX or AVX512-bf16");
+void add_precision(CLI::App& app, Precision& precision);
 void add_plan(CLI::App& app, pipeline::Plan& plan);
 void add_threads(CLI::App& app, int& threads);
 /// --overwrite.

@@ -205,7 +205,7 @@ void define_track(CLI::App& program, const Strings& arguments) {
   add_config_option(app,
                     {"--longest-edge", "inference.longest_edge", "PIXELS", "Resize less where this would be exceeded"},
                     c.overrides, "Speed");
-  add_precision(app, c.precision, "a GPU, or a CPU with AMX or AVX512-bf16");
+  add_precision(app, c.precision);
   add_plan(app, c.plan);
   add_threads(app, c.threads);
   app.add_option("--output,-o", c.output, "Folder for the results")->required()->type_name("DIR")->group("Output");
