@@ -35,7 +35,7 @@ Device parse_device(std::string_view name) {
   if (name == "cpu") return {};
   if (name == "auto") {
     if (cuda_device_count() > 0) {
-      log::info("device: cuda:0; --device cpu keeps to the CPU");
+      log::info("device: cuda:0");
       return {DeviceType::cuda, 0};
     }
     log::info("device: cpu; ", why_no_cuda());
