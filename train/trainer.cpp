@@ -223,18 +223,20 @@ void Trainer::update(StepReport& report) {
   const TrainConfig& recipe = config_.train;
   std::vector<Tensor> gradients;
   for (const TrainedParameter& parameter : parameters_) gradients.push_back(autograd::grad(parameter.value));
-  report.gradient_norm = ops::global_norm(gradients);
-  if (!std::isfinite(report.gradient_norm)) {
-    const auto bad = ops::first_non_finite(gradients);
-    fail<NonFiniteError>("the gradient of ", bad ? parameters_[*bad].name : "?", " is not finite");
-  }
+  const Tensor clip = ops::gradient_clip(gradients, recipe.clip_norm);
   std::vector<ops::AdamWTensor> updates;
   for (std::size_t i = 0; i < parameters_.size(); ++i)
     if (gradients[i])
       updates.push_back({parameters_[i].value, gradients[i], exp_avg_[i], exp_avg_sq_[i],
                          report.learning_rate * parameters_[i].learning_rate_factor, parameters_[i].weight_decay});
-  ops::adamw_step(updates,
-                  {.step = ++step_, .gradient_scale = ops::clip_coefficient(report.gradient_norm, recipe.clip_norm)});
+  ops::adamw_step(updates, {.step = step_ + 1, .clip = clip});
+  // Read when the step is queued: the device has something to do meanwhile. Without a finite norm the step is none.
+  report.gradient_norm = *to_device(clip, {}).data<double>();
+  if (!std::isfinite(report.gradient_norm)) {
+    const auto bad = ops::first_non_finite(gradients);
+    fail<NonFiniteError>("the gradient of ", bad ? parameters_[*bad].name : "?", " is not finite");
+  }
+  ++step_;
   if (averages_.empty()) return;
   std::vector<Tensor> values;
   for (const TrainedParameter& parameter : parameters_) values.push_back(parameter.value);

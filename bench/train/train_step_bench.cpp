@@ -107,8 +107,7 @@ class Steps {
       updates.push_back({parameters_[i].value, gradients[i], exp_avg_[i], exp_avg_sq_[i],
                          1e-4 * parameters_[i].learning_rate_factor, parameters_[i].weight_decay});
     }
-    ops::adamw_step(updates,
-                    {.step = ++step_, .gradient_scale = ops::clip_coefficient(ops::global_norm(gradients), 0.01)});
+    ops::adamw_step(updates, {.step = ++step_, .clip = ops::gradient_clip(gradients, 0.01)});
   }
 
   const Config config_;

@@ -142,6 +142,43 @@ TEST(Trainer, RefusesToStepOnWhatIsNoNumber) {
   EXPECT_EQ(values(), before);
 }
 
+// All queries are zero after every layer, so the last norm of the predictions gives its shift whatever its scale: the
+// losses are finite, the gradients of what comes before are not.
+TEST(Trainer, AGradientThatIsNotFiniteChangesNothing) {
+  Config config = tiny();
+  config.train.ema_decay = 0.9;
+  const auto model = fresh_model(config);
+  train::Trainer trainer(config, *model);
+  (void)trainer.step();
+  for (const nn::Entry& entry : model->params().entries()) {
+    const bool zero = entry.name.find("query_feat") != std::string::npos ||
+                      entry.name.find("transformer_ffn_layers") != std::string::npos;
+    const bool scale = entry.name.ends_with("decoder_norm.weight");
+    if (zero || scale) std::fill_n(entry.value.data<float>(), entry.value.numel(), zero ? 0.f : 3e38f);
+  }
+  const auto weights = [&] {
+    std::vector<std::vector<double>> values;
+    for (const nn::Entry& entry : model->params().entries()) values.push_back(test::values_of(entry.value));
+    return values;
+  };
+  const auto averages = [&] {
+    const train::AveragedWeights scope(trainer);
+    return weights();
+  };
+  const auto weights_before = weights(), averages_before = averages();
+  try {
+    (void)trainer.step();
+    FAIL() << "a step was made";
+  } catch (const train::NonFiniteStep& error) {
+    EXPECT_THAT(error.what(), testing::ContainsRegex("step 2: the gradient of [a-z_.]+[0-9a-z_.]* is not finite"));
+    EXPECT_FALSE(std::isfinite(error.report.gradient_norm));
+    EXPECT_TRUE(std::isfinite(error.report.total));
+  }
+  EXPECT_EQ(trainer.steps_done(), 1);
+  EXPECT_EQ(weights(), weights_before);
+  EXPECT_EQ(averages(), averages_before);
+}
+
 // Inference keeps packed and derived weights; a step must not leave it with old ones.
 TEST(Trainer, InferenceSeesTheNewWeights) {
   const Config config = tiny();
