@@ -6,8 +6,7 @@
 
 namespace visage::bench {
 
-/// Bytes a second that a parallel copy of two large arrays reads and writes on this machine: the ceiling of every
-/// kernel that is bound by memory. Measured once a process, best of five.
+/// profile::copy_bandwidth of the CPU, the ceiling of every kernel that is bound by memory; measured once a process.
 double copy_bandwidth();
 
 /// Adds the counters GB/s and of_copy, the fraction of copy_bandwidth(). It exceeds one when the data fit into a cache.

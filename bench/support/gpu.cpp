@@ -9,6 +9,7 @@
 #ifdef VISAGE_CUDA
 #include "tensor/cuda/stream.h"
 #include "tensor/transfer.h"
+#include "visage/profile/ceilings.h"
 #endif
 
 namespace visage::bench {
@@ -38,23 +39,7 @@ Tensor random_on_gpu(const Dims& size, DType dtype) {
 Tensor to_gpu(const Tensor& x) { return to_device(x, {DeviceType::cuda, 0}); }
 
 double gpu_copy_bandwidth() {
-  static const double bandwidth = [] {
-    constexpr std::int64_t kBytes = std::int64_t{1} << 30;
-    const Device gpu{DeviceType::cuda, 0};
-    const Tensor from = Tensor::zeros({kBytes}, DType::u8, gpu);
-    const StreamHandle stream = cuda::current_stream();
-    cuda::Event start(cuda::Event::Timing::on), stop(cuda::Event::Timing::on);
-    (void)to_device(from, gpu);  // fills the allocator's cache
-    double best = 0;
-    for (int i = 0; i < 5; ++i) {
-      start.record(stream);
-      (void)to_device(from, gpu);
-      stop.record(stream);
-      stop.synchronize();
-      best = std::max(best, 2e3 * static_cast<double>(kBytes) / static_cast<double>(stop.milliseconds_since(start)));
-    }
-    return best;
-  }();
+  static const double bandwidth = profile::copy_bandwidth({DeviceType::cuda, 0});
   return bandwidth;
 }
 

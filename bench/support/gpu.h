@@ -12,8 +12,7 @@ namespace visage::bench {
 bool register_on_gpu(const std::string& name, const std::function<void(benchmark::State&)>& function,
                      const std::vector<std::vector<std::int64_t>>& arguments);
 
-/// Bytes a second that a copy of 1 GiB reads and writes on the GPU: the ceiling of every kernel that is bound by
-/// memory. Measured once a process, best of five.
+/// profile::copy_bandwidth of the GPU, the ceiling of every kernel that is bound by memory; measured once a process.
 double gpu_copy_bandwidth();
 
 /// A copy on the GPU.

@@ -41,6 +41,8 @@ Tensor numbers(const Dims& size, Device device) {
   return to_device(x, device);
 }
 
+}  // namespace
+
 double copy_bandwidth(Device device) {
   constexpr std::int64_t kBytes = std::int64_t{1} << 28;  // beyond any cache
   const Tensor from = numbers({kBytes / 4}, device);
@@ -63,8 +65,6 @@ double product_rate(Device device, DType products) {
   const auto cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
   return 2 * cube / best_seconds(device, [&] { (void)ops::linear(rounded, weight, {}, {.dtype = products}); });
 }
-
-}  // namespace
 
 Ceilings measure_ceilings(Device device, DType products) {
   return {copy_bandwidth(device), product_rate(device, products), products};
