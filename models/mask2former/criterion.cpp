@@ -92,8 +92,10 @@ void MaskCriterion::match(const HeadOutput& head, const Tensor& mask_features, s
     const Tensor points = to_device(uniform({1, config_.num_points, 2}), mask_features.device());
     costs.push_back(matching_cost(item(head.class_logits, frame), ops::narrow(head.mask_embedding, 0, frame, 1),
                                   ops::narrow(mask_features, 0, frame, 1), targets[n], points));
-    matches.push_back(targets[n].count() > 0 ? assign(costs.back()) : FrameMatch{});
   }
+  // Assigned on the host, when the costs of all frames are queued: it waits for the device once, not once a frame.
+  for (std::size_t n = 0; n < targets.size(); ++n)
+    matches.push_back(targets[n].count() > 0 ? assign(costs[n]) : FrameMatch{});
   out.matches.push_back(std::move(matches));
   out.costs.push_back(std::move(costs));
 }

@@ -16,7 +16,7 @@ namespace visage::ops {
 
 /// -softmax(x_q)[label_g]. logits [Q,K] f32, labels [G] i64 -> [Q,G].
 /// throws Error if a label is not a class. On a GPU nobody waits to see the labels: one that is not a class costs NaN,
-/// which assign_batch reports.
+/// which the assignment reports.
 [[nodiscard]] Tensor class_cost(const Tensor& logits, const Tensor& labels);
 
 struct MatchingCostWeights {
