@@ -28,7 +28,7 @@ int shown_object(const annotation::Rle& mask, std::span<const std::optional<anno
 Sighting sight(const pipeline::QueryFrame& frame, std::span<const std::optional<annotation::Rle>> truth) {
   const std::size_t queries = frame.run_lengths.size();
   // Copies: a sighting outlives the detection.
-  const auto host = [](const Tensor& rows) { return to_device(rows, {}); };
+  const auto host = [](const Tensor& rows) { return rows ? to_device(rows, {}) : Tensor{}; };
   Sighting sighting{{host(frame.queries.logits), host(frame.queries.object), host(frame.queries.appearance)},
                     host(frame.decoder),
                     std::vector<int>(queries, -1),
