@@ -39,7 +39,7 @@ bool assign_one(const assign_detail::Batch& batch, std::int64_t index) {
   if (columns < 0 || columns > stride) return false;
   std::vector<T> cost(rows * columns);
   const T* const first = batch.cost.as<T>() + index * rows * stride;
-  for (std::int64_t row = 0; row < rows; ++row) std::copy_n(first + row * stride, columns, &cost[row * columns]);
+  for (std::int64_t row = 0; row < rows; ++row) std::copy_n(first + row * stride, columns, cost.data() + row * columns);
   try {
     const Assignment best =
         assign(std::span<const T>(cost), rows, columns, batch.maximise ? Objective::maximise : Objective::minimise);
