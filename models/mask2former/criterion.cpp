@@ -16,38 +16,22 @@
 namespace visage {
 namespace {
 
-// Item n of a batch, without the batch axis.
-Tensor item(const Tensor& batch, std::int64_t n) {
-  Dims size;
-  for (int i = 1; i < batch.rank(); ++i) size.append(batch.size(i));
-  return ops::reshape(ops::narrow(batch, 0, n, 1), size);
-}
-
 Tensor label_tensor(const std::vector<std::int64_t>& labels, Device device) {
   Tensor t = Tensor::empty({static_cast<std::int64_t>(labels.size())}, DType::i64);
   std::copy(labels.begin(), labels.end(), t.data<std::int64_t>());
   return to_device(t, device);
 }
 
-// The masks of the given instances, u8 [n, H, W].
-Tensor select_masks(const Tensor& masks, std::span<const std::int64_t> instances) {
-  Tensor chosen = Tensor::empty({static_cast<std::int64_t>(instances.size()), masks.size(1), masks.size(2)}, DType::u8);
-  const std::int64_t area = masks.size(1) * masks.size(2);
-  for (std::size_t i = 0; i < instances.size(); ++i)
-    std::copy_n(masks.data<std::uint8_t>() + instances[i] * area, area,
-                chosen.data<std::uint8_t>() + static_cast<std::int64_t>(i) * area);
-  return chosen;
-}
-
-Tensor stack_masks(std::span<const FrameTargets> targets, std::span<const FrameMatch> matches, Device device) {
-  std::vector<Tensor> parts;
-  for (std::size_t n = 0; n < targets.size(); ++n)
-    if (!matches[n].instances.empty()) parts.push_back(select_masks(targets[n].masks, matches[n].instances));
-  std::int64_t count = 0;
-  for (const Tensor& part : parts) count += part.size(0);
-  Tensor all = Tensor::empty({count, parts[0].size(1), parts[0].size(2)}, DType::u8);
+// The masks of the `count` matched instances, frame by frame, u8 [count, H, W].
+Tensor stack_masks(std::span<const FrameTargets> targets, std::span<const FrameMatch> matches, std::int64_t count,
+                   Device device) {
+  const Dims& size = targets[0].masks.size();
+  const std::int64_t area = size[1] * size[2];
+  Tensor all = Tensor::empty({count, size[1], size[2]}, DType::u8);
   std::uint8_t* out = all.data<std::uint8_t>();
-  for (const Tensor& part : parts) out = std::copy_n(part.data<std::uint8_t>(), part.numel(), out);
+  for (std::size_t n = 0; n < targets.size(); ++n)
+    for (const std::int64_t instance : matches[n].instances)
+      out = std::copy_n(targets[n].masks.data<std::uint8_t>() + instance * area, area, out);
   return to_device(all, device);
 }
 
@@ -73,8 +57,8 @@ MaskCriterion::MaskCriterion(int num_classes, const CriterionConfig& config)
 Tensor MaskCriterion::matching_cost(const Tensor& class_logits, const Tensor& mask_embedding,
                                     const Tensor& mask_features, const FrameTargets& target,
                                     const Tensor& points) const {
-  const Tensor features = ops::point_sample(mask_features, points);         // [1, P, C]
-  const Tensor logits = item(ops::matmul_nt(mask_embedding, features), 0);  // [Q, P]
+  const Tensor features = ops::point_sample(mask_features, points);                // [1, P, C]
+  const Tensor logits = ops::select(ops::matmul_nt(mask_embedding, features), 0);  // [Q, P]
   const Device device = logits.device();
   const Tensor masks = ops::point_sample_planes(to_device(target.masks, device), points);  // [instances, P]
   return ops::matching_cost(
@@ -90,7 +74,7 @@ void MaskCriterion::match(const HeadOutput& head, const Tensor& mask_features, s
   for (std::size_t n = 0; n < targets.size(); ++n) {
     const auto frame = static_cast<std::int64_t>(n);
     const Tensor points = to_device(uniform({1, config_.num_points, 2}), mask_features.device());
-    costs.push_back(matching_cost(item(head.class_logits, frame), ops::narrow(head.mask_embedding, 0, frame, 1),
+    costs.push_back(matching_cost(ops::select(head.class_logits, frame), ops::narrow(head.mask_embedding, 0, frame, 1),
                                   ops::narrow(mask_features, 0, frame, 1), targets[n], points));
   }
   // Assigned on the host, when the costs of all frames are queued: it waits for the device once, not once a frame.
@@ -121,7 +105,7 @@ void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_featu
   for (std::size_t n = 0; n < targets.size(); ++n) {
     if (matches[n].queries.empty()) continue;
     const auto frame = static_cast<std::int64_t>(n);
-    const Tensor embeddings = ops::gather_rows(item(head.mask_embedding, frame), matches[n].queries);
+    const Tensor embeddings = ops::gather_rows(ops::select(head.mask_embedding, frame), matches[n].queries);
     const Tensor pixels = ops::reshape(ops::narrow(mask_features, 0, frame, 1), {1, map[1] * map[2], map[3]});
     const Tensor logits = ops::matmul_nt(ops::reshape(embeddings, {1, embeddings.size(0), map[3]}), pixels);
     rows.push_back(ops::reshape(logits, {embeddings.size(0), map[1], map[2]}));
@@ -137,7 +121,7 @@ void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_featu
   const Tensor chosen = ops::uncertain_points(autograd::detach(logits), candidates, random, points);
   const Tensor sampled = ops::point_sample_planes(logits, chosen);
   const Tensor truth = rows.empty() ? Tensor::zeros({0, points}, DType::f32, device)
-                                    : ops::point_sample_planes(stack_masks(targets, matches, device), chosen);
+                                    : ops::point_sample_planes(stack_masks(targets, matches, count, device), chosen);
   out.losses.push_back({"loss_mask" + suffix, config_.mask_weight, ops::sigmoid_ce_loss(sampled, truth, num_masks)});
   out.losses.push_back({"loss_dice" + suffix, config_.dice_weight, ops::dice_loss(sampled, truth, num_masks)});
 }

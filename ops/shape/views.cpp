@@ -52,4 +52,10 @@ Tensor narrow(const Tensor& x, int axis, std::int64_t start, std::int64_t length
   return y;
 }
 
+Tensor select(const Tensor& x, std::int64_t index) {
+  Dims size;
+  for (int i = 1; i < x.rank(); ++i) size.append(x.size(i));
+  return reshape(narrow(x, 0, index, 1), size);
+}
+
 }  // namespace visage::ops

@@ -10,4 +10,7 @@ namespace visage::ops {
 /// The window [start, start + length) of one axis; no copy. A negative axis counts from the end. Differentiable.
 [[nodiscard]] Tensor narrow(const Tensor& x, int axis, std::int64_t start, std::int64_t length);
 
+/// Item `index` of the first axis, without that axis; no copy. x contiguous. Differentiable.
+[[nodiscard]] Tensor select(const Tensor& x, std::int64_t index);
+
 }  // namespace visage::ops

@@ -9,13 +9,6 @@
 namespace visage::pipeline {
 namespace {
 
-Tensor item_of(const Tensor& batch, std::int64_t item) {
-  const Tensor one = ops::narrow(batch, 0, item, 1);
-  Dims size;
-  for (int i = 1; i < batch.rank(); ++i) size.append(batch.size(i));
-  return ops::reshape(one, size);
-}
-
 std::vector<std::string> encode(const std::vector<ops::QueryMask>& masks, const ops::ImageSize& size) {
   std::vector<std::string> encoded(masks.size());
   cpu::parallel_for(static_cast<std::int64_t>(encoded.size()), 1, [&](std::int64_t begin, std::int64_t end) {
@@ -31,11 +24,11 @@ std::vector<std::string> encode(const std::vector<ops::QueryMask>& masks, const 
 }  // namespace
 
 QueryFrame query_frame(const Detection& batch, std::int64_t item, const ops::MaskSizes& sizes) {
-  QueryFrame frame{
-      .queries = {item_of(batch.class_logits, item), item_of(batch.object, item), item_of(batch.appearance, item)},
-      .decoder = item_of(batch.decoder, item),
-      .mask_logits = item_of(batch.mask_logits, item),
-      .size = sizes.output};
+  QueryFrame frame{.queries = {ops::select(batch.class_logits, item), ops::select(batch.object, item),
+                               ops::select(batch.appearance, item)},
+                   .decoder = ops::select(batch.decoder, item),
+                   .mask_logits = ops::select(batch.mask_logits, item),
+                   .size = sizes.output};
   {
     const StageTimer timer("masks");
     frame.masks = ops::mask_output(frame.mask_logits, sizes);
