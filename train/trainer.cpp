@@ -44,11 +44,12 @@ std::string kind_of(const std::string& term) {
   return numbered ? term.substr(0, underscore) : term;
 }
 
-// The value of every term; one wait for the device.
+// The value of every term, then the total; one wait for the device.
 std::vector<float> values_of(const TrainingLosses& losses) {
   const autograd::NoGrad constant;
   std::vector<Tensor> values;
   for (const LossTerm& term : losses.terms) values.push_back(autograd::detach(term.value));
+  values.push_back(autograd::detach(losses.total));
   const Tensor all = to_device(ops::concatenate(values, 0), {});
   return {all.data<float>(), all.data<float>() + all.numel()};
 }
@@ -56,7 +57,7 @@ std::vector<float> values_of(const TrainingLosses& losses) {
 // Adds the share of one batch to the sums of the step, by kind.
 void add_terms(const TrainingLosses& losses, const std::vector<float>& values, double share,
                std::vector<std::pair<std::string, double>>& sums) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  for (std::size_t i = 0; i < losses.terms.size(); ++i) {
     const std::string kind = kind_of(losses.terms[i].name);
     auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == kind; });
     if (found == sums.end()) found = sums.insert(sums.end(), {kind, 0});
@@ -65,7 +66,7 @@ void add_terms(const TrainingLosses& losses, const std::vector<float>& values, d
 }
 
 void check_finite(const TrainingLosses& losses, const std::vector<float>& values) {
-  for (std::size_t i = 0; i < values.size(); ++i)
+  for (std::size_t i = 0; i < losses.terms.size(); ++i)
     check<NonFiniteError>(std::isfinite(values[i]), "", losses.terms[i].name, " is ", values[i]);
 }
 
@@ -209,10 +210,10 @@ void Trainer::back_propagate(const Batch& batch, StepReport& report) {
   const TrainingLosses losses = training_losses(model_, to_device(batch.images, device), batch.targets, batch.frames,
                                                 points_of_batch(recipe.seed, batch.step), losses_config);
   const double share = 1.0 / recipe.accumulate;
-  report.total += share * item(losses.total);
-  const std::vector<float> terms = values_of(losses);
-  add_terms(losses, terms, share, report.terms);
-  check_finite(losses, terms);
+  const std::vector<float> values = values_of(losses);
+  report.total += share * values.back();
+  add_terms(losses, values, share, report.terms);
+  check_finite(losses, values);
   const StageTimer timer("backward");
   const auto seed = static_cast<float>(share);
   tape.backward(losses.total, to_device(Tensor::from({1}, &seed), device));
