@@ -165,7 +165,8 @@ TEST(AssignBatch, MoreThanAWarpHolds) {
   expect_as_assign(costs({2, 140, 6}, noise), Objective::maximise, {6, 3});
   expect_as_assign(costs({1, 9, 130}, [&](auto...) { return static_cast<double>(random() % 3); }));
   // Paths of several steps: every row prefers the columns in the same order.
-  expect_as_assign(costs({1, 5, 130}, [](auto, auto row, auto column) { return (row + 1.) * (column + 1.); }));
+  expect_as_assign(
+      costs({1, 5, 130}, [](auto, auto row, auto column) { return static_cast<double>((row + 1) * (column + 1)); }));
   expect_as_assign(costs(
       {2, 3, 130}, [](auto problem, auto...) { return problem ? kInfinity : 2.; }, DType::f64));
 }

@@ -205,16 +205,16 @@ TEST(GroupNormOnDevices, ALargeMeanDoesNotCancel) {
 }
 
 TEST(GroupNormOnDevices, ReadsAndWritesWindows) {
-  const auto level = [](const Tensors& in) {
-    const Tensor tokens = ops::narrow(ops::narrow(in[0], 1, 2, 5), 2, 4, 4);
-    return Tensors{ops::group_norm(tokens, in[1], in[2], {.groups = 2, .out = {}})};
+  const auto level = [](const Tensors& given) {
+    const Tensor tokens = ops::narrow(ops::narrow(given[0], 1, 2, 5), 2, 4, 4);
+    return Tensors{ops::group_norm(tokens, given[1], given[2], {.groups = 2, .out = {}})};
   };
   const Tensors in{random_normal({2, 9, 12}, 1), random_normal({4}, 2), random_normal({4}, 3)};
   EXPECT_TRUE(test::same_on_devices(level, in, {.gradients_of = {0, 1, 2}}));
-  const auto into = [](const Tensors& in) {
-    const Tensor y = ops::mul_scalar(in[0], 1.f);
+  const auto into = [](const Tensors& given) {
+    const Tensor y = ops::mul_scalar(given[0], 1.f);
     const Tensor window = ops::narrow(ops::narrow(y, 1, 2, 5), 2, 4, 4);
-    static_cast<void>(ops::group_norm(window, in[1], in[2], {.groups = 2, .out = window}));  // in place
+    static_cast<void>(ops::group_norm(window, given[1], given[2], {.groups = 2, .out = window}));  // in place
     return Tensors{y};
   };
   EXPECT_TRUE(test::same_on_devices(into, in));
