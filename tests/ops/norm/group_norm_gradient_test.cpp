@@ -235,10 +235,10 @@ TEST(ChannelAffineOnDevices, IsTheSame) {
       EXPECT_TRUE(test::same_on_devices(fn, in, options));
       options.gradients_of = {0};  // then nothing keeps x
       EXPECT_TRUE(test::same_on_devices(fn, in, options));
-      const auto per_image = [](const Tensors& in) {
-        const Tensor wide = Tensor::empty(in[0].size(), DType::f32, in[0].device());
-        return Tensors{ops::channel_affine(in[0], in[1], in[2]),
-                       ops::channel_affine(in[0], in[1], in[2], {.out = wide, .residual = {}})};
+      const auto per_image = [](const Tensors& given) {
+        const Tensor wide = Tensor::empty(given[0].size(), DType::f32, given[0].device());
+        return Tensors{ops::channel_affine(given[0], given[1], given[2]),
+                       ops::channel_affine(given[0], given[1], given[2], {.out = wide, .residual = {}})};
       };
       const Tensors maps{in[0], random_normal({2, channels}, 6), random_normal({2, channels}, 7)};
       EXPECT_TRUE(test::same_on_devices(per_image, maps, {.output_tolerance = dtype == DType::f32 ? 1e-6 : 1e-2}));
