@@ -229,7 +229,6 @@ TEST_F(TrainTest, RecomputingNeedsLessMemoryAndGivesTheSameBytes) {
   ASSERT_EQ(kept.code, 0) << kept.err;
   ASSERT_EQ(twice.code, 0) << twice.err;
   const std::string state = "/checkpoints/step_000000001.safetensors";
-  EXPECT_LT(twice.peak_kilobytes, 0.9 * static_cast<double>(kept.peak_kilobytes));
   // The configuration in the head of the file differs; the tensors behind it do not.
   const auto tensors = [&](const std::string& run) {
     const std::string file = text(run + state);
@@ -238,6 +237,16 @@ TEST_F(TrainTest, RecomputingNeedsLessMemoryAndGivesTheSameBytes) {
     return file.substr(sizeof head + head);
   };
   EXPECT_TRUE(tensors("kept") == tensors("twice"));
+
+  // The bytes of the tensors alone: what is resident holds whatever the allocator keeps, under ASan hundreds of MB.
+  const auto peak = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"profile", "train", "--config", folder_ / "config.toml", "--steps", "1",
+                                         "--warmup", "0", "--device", "cpu", "--json", folder_ / "memory.json"});
+    const Ended ended = test::run(arguments);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    return nlohmann::json::parse(text("memory.json")).at("memory").at("peak_bytes").get<double>();
+  };
+  EXPECT_LT(peak(recomputed), 0.6 * peak(large));
 }
 
 TEST_F(TrainTest, EvaluatesOnAFolderAndReports) {
