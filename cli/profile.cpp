@@ -176,7 +176,9 @@ void profile_track(const ProfileCommand& command, std::ostream& out) {
   std::vector<std::string> notes;
   const std::unique_ptr<Model> model = load_model(config.model, weights, notes);
   for (const std::string& note : notes) log::info(note);
-  pipeline::VideoPipeline video(*model, config::pipeline_options(config, command.plan, command.precision));
+  pipeline::PipelineOptions options = config::pipeline_options(config, command.plan, command.precision);
+  options.in_flight = 1;  // a latency ends with the masks of the frame it began with
+  pipeline::VideoPipeline video(*model, options);
   const int window = config.inference.window;
   std::deque<media::Frame> frames = clip(size, std::int64_t{window} * (command.warmup + 2 * command.repeats));
   const Measurement measurement =
@@ -191,7 +193,7 @@ void profile_track(const ProfileCommand& command, std::ostream& out) {
                  std::to_string(video.mask_sizes().image.height);
   how["weights"] = weights.file.empty() ? "test weights " + weights.test_weights : weights.file;
   if (video.graph_nodes() > 0)
-    how["graph"] = std::to_string(video.graph_nodes()) + " nodes, the network's; recorded frames run op by op";
+    how["graph"] = std::to_string(video.graph_nodes()) + " nodes, from pixels to tracks; recorded frames run op by op";
   if (window > 1) how["frames of a window"] = std::to_string(window);
   report(command, measurement, set_precision(command.precision, device), how, out);
 }

@@ -56,7 +56,8 @@ class TrackRun {
                          .embeddings = command.embeddings,
                          .video_id = command.video_id}),
         progress_(source.info().frames, command.verbosity) {
-    pipeline_.observe_queries([this](const pipeline::QueryFrame& queries) { writer_.observe(queries); });
+    if (command.embeddings != pipeline::Embeddings::discard)
+      pipeline_.observe_queries([this](const pipeline::QueryFrame& queries) { writer_.observe(queries); });
   }
 
   TrackSummary run(const Interrupt& interrupt) {

@@ -91,9 +91,7 @@ Tensor MaskedDecoderPlan::plus_constant(const Tensor& x, const Tensor& weight, c
 }
 
 const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
-  const std::pair size{shapes[0].height, shapes[0].width};
-  if (!tables_.contains(size) && tables_.size() >= kMostPlannedSizes) tables_.clear();
-  auto& entry = tables_[size];
+  auto& entry = tables_.of(shapes);
   if (!entry.empty()) return entry;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const ops::LevelShape& shape = shapes[i % shapes.size()];

@@ -1,9 +1,7 @@
 #pragma once
 #include "models/mask2former/masked_decoder.h"
 #include "models/mask2former/pixel_decoder_plan.h"
-
-#include <map>
-#include <utility>
+#include "models/mask2former/size_tables.h"
 
 namespace visage {
 
@@ -24,6 +22,9 @@ class MaskedDecoderPlan {
   MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Conv2d& mask_features, DType dtype);
   /// `trace` may be null; with one, the outputs of every head are computed as well.
   PlannedQueries operator()(const PlannedPixels& pixels, DecoderOutput* trace);
+
+  /// SizeTables::forgotten.
+  std::int64_t forgotten_tables() const { return tables_.forgotten(); }
 
  private:
   struct Layer {
@@ -61,7 +62,7 @@ class MaskedDecoderPlan {
   std::vector<Tensor> key_value_weight_;  // a level: [layers of the level * 2C, C]
   Tensor mask_weight_, mask_bias_;        // last layer of mask_embed times the 1x1 convolution: [C, C], [C]
   Tensor shift_weight_, shift_bias_;      // its product with the convolution's bias: [1, C], [1]
-  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<Tables>> tables_;
+  SizeTables<std::vector<Tables>> tables_;
 };
 
 }  // namespace visage

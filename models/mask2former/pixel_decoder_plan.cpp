@@ -63,9 +63,7 @@ PixelDecoderPlan::PixelDecoderPlan(const PixelDecoder& decoder, std::vector<Side
 }
 
 const std::vector<PixelDecoderPlan::Tables>& PixelDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
-  const std::pair size{shapes[0].height, shapes[0].width};
-  if (!tables_.contains(size) && tables_.size() >= kMostPlannedSizes) tables_.clear();
-  auto& entry = tables_[size];
+  auto& entry = tables_.of(shapes);
   if (!entry.empty()) return entry;
   for (const Layer& layer : layers_) {
     Tables& t = entry.emplace_back();

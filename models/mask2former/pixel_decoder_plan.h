@@ -1,8 +1,6 @@
 #pragma once
 #include "models/mask2former/pixel_decoder.h"
-
-#include <map>
-#include <utility>
+#include "models/mask2former/size_tables.h"
 
 namespace visage {
 
@@ -36,6 +34,9 @@ class PixelDecoderPlan {
   /// features: maps of the plan's dtype. `trace` may be null.
   PlannedPixels operator()(const BackboneFeatures& features, PixelFeatures* trace);
 
+  /// SizeTables::forgotten.
+  std::int64_t forgotten_tables() const { return tables_.forgotten(); }
+
  private:
   struct Layer {
     Tensor in_weight, in_bias;              // value | offsets | logits; value alone in bf16
@@ -58,7 +59,7 @@ class PixelDecoderPlan {
   DType dtype_;
   std::array<Tensor, 4> projection_weight_, projection_bias_;  // per stage; empty where nothing reads it
   std::vector<Layer> layers_;
-  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<Tables>> tables_;  // by the coarsest level's size
+  SizeTables<std::vector<Tables>> tables_;
 };
 
 }  // namespace visage

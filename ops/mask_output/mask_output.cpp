@@ -5,7 +5,6 @@
 #include "ops/mask_output/mask_output_kernels.h"
 #include "tensor/cpu/features.h"
 #include "tensor/cpu/parallel.h"
-#include "tensor/transfer.h"
 
 #include <algorithm>
 
@@ -14,12 +13,12 @@ namespace {
 
 void check_sizes(const Tensor& logits, const MaskSizes& sizes) {
   check<ShapeError>(logits.rank() == 3 && logits.numel() > 0 && logits.is_contiguous(),
-                    "mask_output: logits must be contiguous [Q,h,w], not empty; got ", logits.size());
-  check<DTypeError>(logits.dtype() == DType::f32, "mask_output: logits must be f32; got ", logits.dtype());
+                    "mask_batch: logits must be contiguous [Q,h,w], not empty; got ", logits.size());
+  check<DTypeError>(logits.dtype() == DType::f32, "mask_batch: logits must be f32; got ", logits.dtype());
   for (const ImageSize& size : {sizes.padded, sizes.image, sizes.output})
-    check<ShapeError>(size.height > 0 && size.width > 0, "mask_output: a size is ", size.height, " x ", size.width);
+    check<ShapeError>(size.height > 0 && size.width > 0, "mask_batch: a size is ", size.height, " x ", size.width);
   check<ShapeError>(sizes.image.height <= sizes.padded.height && sizes.image.width <= sizes.padded.width,
-                    "mask_output: the image, ", sizes.image.height, " x ", sizes.image.width,
+                    "mask_batch: the image, ", sizes.image.height, " x ", sizes.image.width,
                     ", does not fit in the padded input, ", sizes.padded.height, " x ", sizes.padded.width);
 }
 
@@ -32,37 +31,16 @@ void run_on_cpu(const Tensor& logits, const MaskSizes& sizes, std::vector<MaskOu
                   cpu::features().avx512 ? avx512_column_kernels() : portable_column_kernels());
 }
 
-/// Calls room(q), which returns a place for the cleared bits, for every query with a positive logit.
-template <class Room>
-std::vector<MaskOutputRow> rows_for(const Tensor& logits, Room&& room) {
-  const std::int64_t queries = logits.size(0), area = logits.size(1) * logits.size(2);
-  std::vector<MaskOutputRow> rows(queries);
-  cpu::parallel_for(queries, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t q = begin; q < end; ++q)
-      rows[q].bits = any_positive_cpu(logits.data<float>() + q * area, area) ? room(q) : nullptr;
-  });
-  return rows;
-}
-
-std::vector<QueryMask> masks_on_cpu(const Tensor& logits, const MaskSizes& sizes) {
-  std::vector<QueryMask> masks(logits.size(0));
-  std::vector<MaskOutputRow> rows = rows_for(logits, [&](std::int64_t q) {
-    masks[q].bits.resize(words_of(sizes.output));
-    return masks[q].bits.data();
-  });
-  run_on_cpu(logits, sizes, rows);
-  for (std::size_t q = 0; q < masks.size(); ++q) {
-    masks[q].quality_sum = rows[q].quality_sum;
-    masks[q].quality_count = rows[q].quality_count;
-  }
-  return masks;
-}
-
 void batch_on_cpu(const Tensor& logits, const MaskSizes& sizes, const MaskBatch& batch) {
   auto* const bits = batch.bits.data<std::uint64_t>();
   const std::int64_t words = batch.bits.size(1);
   std::fill_n(bits, batch.bits.numel(), std::uint64_t{0});
-  std::vector<MaskOutputRow> rows = rows_for(logits, [&](std::int64_t q) { return bits + q * words; });
+  const std::int64_t queries = logits.size(0), area = logits.size(1) * logits.size(2);
+  std::vector<MaskOutputRow> rows(queries);
+  cpu::parallel_for(queries, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t q = begin; q < end; ++q)
+      rows[q].bits = any_positive_cpu(logits.data<float>() + q * area, area) ? bits + q * words : nullptr;
+  });
   run_on_cpu(logits, sizes, rows);
   for (std::int64_t q = 0; q < batch.seen.numel(); ++q) {
     batch.quality_sum.data<double>()[q] = rows[q].quality_sum;
@@ -102,6 +80,7 @@ void batch_on_gpu(const Tensor& logits, const MaskSizes& sizes, const MaskBatch&
 MaskBatch mask_batch(const Tensor& logits, const MaskSizes& sizes) {
   check_sizes(logits, sizes);
   autograd::not_differentiable("mask_batch", {logits});
+  note_work(7.0 * static_cast<double>(logits.size(0) * sizes.output.height * sizes.output.width), logits);
   const Dims per_query{logits.size(0)};
   const MaskBatch batch{Tensor::empty({logits.size(0), words_of(sizes.output)}, DType::i64, logits.device()),
                         Tensor::empty(per_query, DType::f64, logits.device()),
@@ -115,23 +94,14 @@ MaskBatch mask_batch(const Tensor& logits, const MaskSizes& sizes) {
   return batch;
 }
 
-std::vector<QueryMask> mask_output(const Tensor& logits, const MaskSizes& sizes) {
-  check_sizes(logits, sizes);
-  autograd::not_differentiable("mask_output", {logits});
-  note_work(7.0 * static_cast<double>(logits.size(0) * sizes.output.height * sizes.output.width), logits);
-  if (logits.device().type == DeviceType::cpu) {
-    const OpScope scope("mask_output");
-    return masks_on_cpu(logits, sizes);
-  }
-  const MaskBatch batch = mask_batch(logits, sizes);
-  const Tensor bits = to_device(batch.bits, {}), sums = to_device(batch.quality_sum, {});
-  const Tensor counts = to_device(batch.quality_count, {}), seen = to_device(batch.seen, {});
-  std::vector<QueryMask> masks(logits.size(0));
+std::vector<QueryMask> query_masks(const MaskBatch& batch) {
+  std::vector<QueryMask> masks(batch.seen.numel());
+  const std::int64_t words = batch.bits.size(1);
   for (std::size_t q = 0; q < masks.size(); ++q) {
-    const auto* const first = bits.data<std::uint64_t>() + static_cast<std::int64_t>(q) * bits.size(1);
-    if (seen.data<std::int32_t>()[q]) masks[q].bits.assign(first, first + bits.size(1));
-    masks[q].quality_sum = sums.data<double>()[q];
-    masks[q].quality_count = counts.data<std::int64_t>()[q];
+    const auto* const first = batch.bits.data<std::uint64_t>() + static_cast<std::int64_t>(q) * words;
+    if (batch.seen.data<std::int32_t>()[q]) masks[q].bits.assign(first, first + words);
+    masks[q].quality_sum = batch.quality_sum.data<double>()[q];
+    masks[q].quality_count = batch.quality_count.data<std::int64_t>()[q];
   }
   return masks;
 }

@@ -24,13 +24,6 @@ struct QueryMask {
   std::int64_t quality_count = 0;  // number of such pixels
 };
 
-/// Both bilinear resizings of the mask logits [Q,h,w] (f32 contiguous; h, w the size of the padded input / stride),
-/// their thresholding and the sums of the mask quality. Queries without a positive logit are skipped: every resized
-/// value is a convex combination of logits. throws ShapeError if a size is empty or the image does not fit in the
-/// padded input.
-/// Logits on a GPU are worked on there; the masks are fetched, which waits for it.
-[[nodiscard]] std::vector<QueryMask> mask_output(const Tensor& logits, const MaskSizes& sizes);
-
 /// The final masks of all queries where the logits are.
 struct MaskBatch {
   Tensor bits;           // i64 [Q, words], as in QueryMask; zeros without a positive logit
@@ -39,7 +32,13 @@ struct MaskBatch {
   Tensor seen;           // i32 [Q]: whether there is a positive logit
 };
 
-/// mask_output without waiting for the device.
+/// Both bilinear resizings of the mask logits [Q,h,w] (f32 contiguous; h, w the size of the padded input / stride),
+/// their thresholding and the sums of the mask quality, without waiting for the device. Queries without a positive
+/// logit are skipped: every resized value is a convex combination of logits. Not differentiable. throws DTypeError,
+/// and ShapeError if a size is empty or the image does not fit in the padded input.
 [[nodiscard]] MaskBatch mask_batch(const Tensor& logits, const MaskSizes& sizes);
+
+/// The masks of a batch that is on the CPU, each by itself.
+[[nodiscard]] std::vector<QueryMask> query_masks(const MaskBatch& batch);
 
 }  // namespace visage::ops

@@ -15,6 +15,7 @@ struct InferenceConfig {
   int shortest_edge = 480;  // pixels; frames are resized so that the shorter side has this length ...
   int longest_edge = 1333;  // ... unless the longer side would exceed this one
   int window = 1;           // frames detected together
+  int in_flight = 2;        // windows on their way at once, on a GPU
   pipeline::ScoreMode scores = pipeline::ScoreMode::video;
   int top_k = 0;           // (track, class) pairs reported a video; 0 = number of classes
   double min_score = 0.3;  // least score of what a frame lists and shows; the result of the video has no threshold

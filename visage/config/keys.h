@@ -56,6 +56,9 @@ void visit_inference_keys(C& inference, Visitor&& visit) {
         "Pixels. Frames are resized less where their longer side would exceed this.");
   visit("inference.window", inference.window, IntegerRange{1, 1024},
         "Frames detected together; more need more memory and delay the output. Results do not depend on it.");
+  visit("inference.in_flight", inference.in_flight, IntegerRange{1, 16},
+        "Windows on their way at once, on a GPU: with 2 it works on one while the host makes the masks of the one "
+        "before and reads the next, and every frame is told one window later.");
   visit(
       "inference.scores", inference.scores,
       Choice<pipeline::ScoreMode>{{{pipeline::ScoreMode::video, "video"}, {pipeline::ScoreMode::online, "online"}}},

@@ -12,6 +12,7 @@ inline pipeline::PipelineOptions pipeline_options(const Config& config, pipeline
           .shortest_edge = inference.shortest_edge,
           .longest_edge = inference.longest_edge,
           .window = inference.window,
+          .in_flight = inference.in_flight,
           .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
           .tracking = config.tracking};
 }

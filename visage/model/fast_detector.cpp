@@ -26,6 +26,10 @@ class FastDetector final : public Detector {
         decoder_(model.decoder(), model.pixel_decoder().mask_features(), dtype) {}
 
   Device device() const override { return model_.device(); }
+  bool replayable() const override { return true; }
+  std::int64_t forgotten_tables() const override {
+    return pixel_decoder_.forgotten_tables() + decoder_.forgotten_tables();
+  }
 
   Detection detect(const Tensor& images, DetectionTrace* trace) override {
     BackboneFeatures features;

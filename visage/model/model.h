@@ -64,8 +64,10 @@ class Detector {
   virtual Device device() const = 0;
   /// `trace` may be null. The next call may overwrite the result.
   virtual Detection detect(const Tensor& images, DetectionTrace* trace) = 0;
-  /// Nodes of the graph that the last detection replayed; 0 where it was no graph.
-  virtual std::size_t nodes_per_run() const { return 0; }
+  /// Whether detections on frames of a size seen before are work of the device alone, which can be captured.
+  virtual bool replayable() const { return false; }
+  /// How often what was computed for a size of frames has been forgotten: graphs captured before must not be replayed.
+  virtual std::int64_t forgotten_tables() const { return 0; }
 };
 
 /// The modules as written: the training path, and the reference of the fast plan.
@@ -74,8 +76,5 @@ std::unique_ptr<Detector> make_plain_detector(const Model& model);
 /// derives its weights from the model once; make a new one after the parameters changed.
 /// throws UsageError if the precision is not supported by this machine.
 std::unique_ptr<Detector> make_fast_detector(const Model& model, Precision precision);
-/// A detector whose work on each size of frames is captured once and then replayed (tensor/replay.h): on a GPU the host
-/// makes one call a batch. Traced or recorded (tensor/recorder.h) detections run op by op.
-std::unique_ptr<Detector> replayed(std::unique_ptr<Detector> detector);
 
 }  // namespace visage

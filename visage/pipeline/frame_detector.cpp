@@ -1,67 +1,214 @@
 #include "visage/pipeline/frame_detector.h"
 
+#include "ops/shape/views.h"
+#include "tensor/recorder.h"
+#include "tensor/replay.h"
 #include "tensor/stage_timer.h"
+#include "tensor/staging.h"
 #include "visage/media/resize.h"
 
+#include <algorithm>
+#include <optional>
+#include <span>
+
 namespace visage::pipeline {
+namespace {
+
+ops::MaskSizes sizes_of(media::Size frame, const DetectionOptions& options) {
+  const media::Size resized = media::resized_size(frame, options.shortest_edge, options.longest_edge);
+  return {.padded = {padded_side(resized.height), padded_side(resized.width)},
+          .image = {resized.height, resized.width},
+          .output = {frame.height, frame.width}};
+}
+
+}  // namespace
 
 std::unique_ptr<Detector> make_detector(const Model& model, Plan plan, Precision precision) {
-  if (plan == Plan::fast) {
-    std::unique_ptr<Detector> detector = make_fast_detector(model, precision);
-    return model.device().type == DeviceType::cuda ? replayed(std::move(detector)) : std::move(detector);
-  }
+  if (plan == Plan::fast) return make_fast_detector(model, precision);
   check<UsageError>(precision == Precision::f32, "the plain plan runs in f32 only; use the fast plan for ",
                     name_of(precision));
   return make_plain_detector(model);
 }
 
-FrameDetector::FrameDetector(Detector& detector, const DetectionOptions& options)
-    : detector_(detector), options_(options) {
+/// What the work on a window leaves on the device.
+struct FrameDetector::Outputs {
+  Detection detection;
+  std::vector<ops::MaskBatch> masks;                     // of every frame
+  std::vector<tracking::DeviceTracker::Queued> tracked;  // of every frame; empty without a tracker
+
+  /// What the host wants to know: for every frame the same tensors.
+  std::vector<Tensor> results() const {
+    std::vector<Tensor> all;
+    for (std::size_t i = 0; i < masks.size(); ++i) {
+      all.insert(all.end(), {ops::select(detection.class_logits, static_cast<std::int64_t>(i)), masks[i].bits,
+                             masks[i].quality_sum, masks[i].quality_count, masks[i].seen});
+      if (!tracked.empty()) all.insert(all.end(), {tracked[i].assignment, tracked[i].outcome});
+    }
+    return all;
+  }
+
+  /// Frame i with its results from the host.
+  QueryFrame frame(std::size_t i, std::span<const Tensor> results, const ops::ImageSize& size) const {
+    QueryFrame frame = query_frame(detection, static_cast<std::int64_t>(i));
+    const std::span mine = results.subspan(i * results.size() / masks.size());
+    frame.host_logits = mine[0];
+    set_masks(frame, {mine[1], mine[2], mine[3], mine[4]}, size);
+    if (!tracked.empty()) frame.tracked = {mine[5], mine[6]};
+    return frame;
+  }
+};
+
+class FrameDetector::Program {
+ public:
+  Program(Detector& detector, const DetectionOptions& options, media::Size size)
+      : detector_(detector), sizes_(sizes_of(size, options)) {
+    const Device device = detector.device();
+    plan_ = ops::plan_input(sizes_.output, sizes_.image, sizes_.padded, device);
+    pixels_ = Tensor::empty({options.window, size.height, size.width, 3}, DType::u8, device);
+    input_ = Tensor::empty({options.window, sizes_.padded.height, sizes_.padded.width, 3}, DType::f32, device);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  const ops::MaskSizes& sizes() const { return sizes_; }
+  const Tensor& pixels() const { return pixels_; }
+  std::size_t nodes() const { return replay_ ? replay_->node_count() : 0; }
+
+  /// Queues the work on the first frames of the pixels.
+  Outputs run(std::int64_t frames, tracking::DeviceTracker* tracker) {
+    const bool graphs = detector_.device().type == DeviceType::cuda && detector_.replayable();
+    if (!graphs || frames != pixels_.size(0) || Recorder::current()) return work(frames, tracker);
+    if (!warm_ || forgotten_ != detector_.forgotten_tables()) {  // sets up libraries and tables, which a capture cannot
+      replay_.reset();
+      captured_ = {};
+      Outputs outputs = work(frames, tracker);
+      warm_ = true;
+      forgotten_ = detector_.forgotten_tables();
+      return outputs;
+    }
+    if (!replay_) replay_.emplace(detector_.device(), [=, this] { captured_ = work(frames, tracker); });
+    const StageTimer timer("graph");
+    replay_->run();
+    return captured_;
+  }
+
+ private:
+  Outputs work(std::int64_t frames, tracking::DeviceTracker* tracker) const {
+    const Tensor input = ops::narrow(input_, 0, 0, frames);
+    {
+      const StageTimer timer("preprocess");
+      for (std::int64_t i = 0; i < frames; ++i)
+        ops::network_input(ops::select(pixels_, i), plan_, ops::select(input, i));
+    }
+    Outputs out{.detection = detector_.detect(input, nullptr), .masks = {}, .tracked = {}};
+    for (std::int64_t i = 0; i < frames; ++i) {
+      const QueryFrame frame = query_frame(out.detection, i);
+      {
+        const StageTimer timer("masks");
+        out.masks.push_back(ops::mask_batch(frame.mask_logits, sizes_));
+      }
+      const StageTimer timer("tracker");
+      if (tracker) out.tracked.push_back(tracker->queue(frame.queries));
+    }
+    return out;
+  }
+
+  Detector& detector_;
+  ops::MaskSizes sizes_;
+  ops::InputPlan plan_;
+  Tensor pixels_;  // u8 [window, H, W, 3]
+  Tensor input_;   // f32 [window, padded H, padded W, 3]
+  Outputs captured_;
+  std::optional<Replay> replay_;
+  std::int64_t forgotten_ = 0;
+  bool warm_ = false;
+};
+
+struct FrameDetector::Flight {
+  Upload pixels;
+  Download results;
+  std::vector<media::Frame> frames;
+  Outputs outputs;
+
+  explicit Flight(const Tensor& pixels_on_device)
+      : pixels(pixels_on_device.size(), DType::u8, pixels_on_device.device()), results(pixels_on_device.device()) {}
+};
+
+FrameDetector::FrameDetector(Detector& detector, const DetectionOptions& options, tracking::DeviceTracker* tracker)
+    : detector_(detector), options_(options), tracker_(tracker) {
   check<UsageError>(options.window >= 1, "the window must hold at least one frame; got ", options.window);
   check<UsageError>(options.shortest_edge >= 1 && options.longest_edge >= options.shortest_edge,
                     "the shortest edge must be at least 1 and at most the longest; got ", options.shortest_edge,
                     " and ", options.longest_edge);
+  set_in_flight(options.in_flight);
+}
+
+FrameDetector::~FrameDetector() = default;
+
+void FrameDetector::set_in_flight(int windows) {
+  check<UsageError>(windows >= 1, "at least one window must be in flight; got ", windows);
+  check(flying_.empty(), "the windows in flight cannot be changed while some are");
+  options_.in_flight = windows;
 }
 
 ops::MaskSizes FrameDetector::mask_sizes() const {
-  if (size_ == media::Size{}) return {};
-  const media::Size resized = media::resized_size(size_, options_.shortest_edge, options_.longest_edge);
-  return {.padded = {padded_side(resized.height), padded_side(resized.width)},
-          .image = {resized.height, resized.width},
-          .output = {size_.height, size_.width}};
+  return size_ == media::Size{} ? ops::MaskSizes{} : sizes_of(size_, options_);
 }
 
 void FrameDetector::feed(media::Frame frame, const FrameVisitor& visit) {
   const media::Size size = frame.image.size();
-  if (size_ == media::Size{}) size_ = size;
-  check<InputError>(size == size_, "frame ", frame.name, " is ", size.width, "x", size.height,
+  check<InputError>(!in_video_ || size == size_, "frame ", frame.name, " is ", size.width, "x", size.height,
                     ", the frames before are ", size_.width, "x", size_.height,
                     "; all frames of a video must have one size");
+  if (size != size_) landed_.clear();
+  size_ = size;
+  in_video_ = true;
   waiting_.push_back(std::move(frame));
-  if (static_cast<int>(waiting_.size()) == options_.window) flush(visit);
+  if (static_cast<int>(waiting_.size()) == options_.window) submit();
+  while (static_cast<int>(flying_.size()) >= options_.in_flight) collect(visit);
 }
 
 void FrameDetector::flush(const FrameVisitor& visit) {
-  if (waiting_.empty()) return;
-  const Detection detection = detector_.detect(network_input(), nullptr);
-  const ops::MaskSizes sizes = mask_sizes();
-  std::vector<media::Frame> done;
-  done.swap(waiting_);
-  for (std::size_t i = 0; i < done.size(); ++i)
-    visit(std::move(done[i]), query_frame(detection, static_cast<std::int64_t>(i), sizes));
+  if (!waiting_.empty()) submit();
+  while (!flying_.empty()) collect(visit);
+  in_video_ = false;
 }
 
-Tensor FrameDetector::network_input() {
-  const StageTimer timer("preprocess");
-  if (plan_.frame == ops::ImageSize{}) {
-    const ops::MaskSizes sizes = mask_sizes();
-    plan_ = ops::plan_input(sizes.output, sizes.image, sizes.padded, detector_.device());
-  }
-  const auto frames = static_cast<std::int64_t>(waiting_.size());
-  const Tensor input =
-      Tensor::empty({frames, plan_.padded.height, plan_.padded.width, 3}, DType::f32, detector_.device());
-  for (std::int64_t i = 0; i < frames; ++i) write_network_input(waiting_[i].image, plan_, input, i);
-  return input;
+FrameDetector::Program& FrameDetector::program() {
+  const std::pair key{size_.width, size_.height};
+  if (!programs_.contains(key) && programs_.size() >= kMostPlannedSizes) programs_.clear();
+  std::unique_ptr<Program>& program = programs_[key];
+  if (!program) program = std::make_unique<Program>(detector_, options_, size_);
+  return *program;
+}
+
+void FrameDetector::submit() {
+  Program& work = program();
+  if (landed_.empty()) landed_.push_back(std::make_unique<Flight>(work.pixels()));
+  std::unique_ptr<Flight> flight = std::move(landed_.back());
+  landed_.pop_back();
+  flight->frames.clear();
+  flight->frames.swap(waiting_);
+  auto* to = flight->pixels.host().data<std::uint8_t>();
+  for (const media::Frame& frame : flight->frames) to = std::ranges::copy(frame.image.rgb, to).out;
+  flight->pixels.send();
+  flight->pixels.deliver(work.pixels());
+  flight->outputs = work.run(std::ssize(flight->frames), tracker_);
+  graph_nodes_ = work.nodes();
+  flight->results.start(flight->outputs.results());
+  flying_.push_back(std::move(flight));
+}
+
+void FrameDetector::collect(const FrameVisitor& visit) {
+  std::unique_ptr<Flight> flight = std::move(flying_.front());
+  flying_.pop_front();
+  const std::vector<Tensor>& results = [&]() -> const std::vector<Tensor>& {
+    const StageTimer timer("wait");
+    return flight->results.wait();
+  }();
+  for (std::size_t i = 0; i < flight->frames.size(); ++i)
+    visit(std::move(flight->frames[i]), flight->outputs.frame(i, results, mask_sizes().output));
+  landed_.push_back(std::move(flight));
 }
 
 }  // namespace visage::pipeline

@@ -23,19 +23,31 @@ std::vector<std::string> encode(const std::vector<ops::QueryMask>& masks, const 
 
 }  // namespace
 
+QueryFrame query_frame(const Detection& batch, std::int64_t item) {
+  return {.queries = {ops::select(batch.class_logits, item), ops::select(batch.object, item),
+                      ops::select(batch.appearance, item)},
+          .decoder = ops::select(batch.decoder, item),
+          .mask_logits = ops::select(batch.mask_logits, item)};
+}
+
 QueryFrame query_frame(const Detection& batch, std::int64_t item, const ops::MaskSizes& sizes) {
-  QueryFrame frame{.queries = {ops::select(batch.class_logits, item), ops::select(batch.object, item),
-                               ops::select(batch.appearance, item)},
-                   .decoder = ops::select(batch.decoder, item),
-                   .mask_logits = ops::select(batch.mask_logits, item),
-                   .size = sizes.output};
-  {
+  QueryFrame frame = query_frame(batch, item);
+  frame.host_logits = to_device(frame.queries.logits, {});
+  const ops::MaskBatch masks = [&] {
     const StageTimer timer("masks");
-    frame.masks = ops::mask_output(frame.mask_logits, sizes);
-  }
-  const StageTimer timer("run lengths");
-  frame.run_lengths = encode(frame.masks, sizes.output);
+    const ops::MaskBatch there = ops::mask_batch(frame.mask_logits, sizes);
+    return ops::MaskBatch{to_device(there.bits, {}), to_device(there.quality_sum, {}),
+                          to_device(there.quality_count, {}), to_device(there.seen, {})};
+  }();
+  set_masks(frame, masks, sizes.output);
   return frame;
+}
+
+void set_masks(QueryFrame& frame, const ops::MaskBatch& masks, const ops::ImageSize& size) {
+  const StageTimer timer("run lengths");
+  frame.size = size;
+  frame.masks = ops::query_masks(masks);
+  frame.run_lengths = encode(frame.masks, size);
 }
 
 }  // namespace visage::pipeline

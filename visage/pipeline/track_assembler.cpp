@@ -29,8 +29,10 @@ void TrackAssembler::start(const Tensor& logits) {
 FrameResult TrackAssembler::add(const QueryFrame& frame) {
   const StageTimer timer("tracker");
   if (!scores_) start(frame.queries.logits);
-  assignment_ = tracker_->step(frame.queries).query_of_track;
-  scores_->add_logits(to_device(frame.queries.logits, {}), assignment_);
+  const tracking::FrameTracks tracks =
+      frame.tracked ? device_tracker()->read(*frame.tracked) : tracker_->step(frame.queries);
+  assignment_ = tracks.query_of_track;
+  scores_->add_logits(frame.host_logits, assignment_);
   for (std::size_t track = 0; track < assignment_.size(); ++track)
     if (const int query = assignment_[track]; query >= 0)
       scores_->add_quality(static_cast<int>(track), frame.masks[query].quality_sum, frame.masks[query].quality_count);

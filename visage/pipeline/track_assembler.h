@@ -59,6 +59,8 @@ class TrackAssembler {
   /// Which query each track had in the last frame.
   const std::vector<int>& assignment() const { return assignment_; }
   const VideoScores& scores() const { return *scores_; }
+  /// The tracker, if its steps can be queued behind the detector (QueryFrame::tracked); else null.
+  tracking::DeviceTracker* device_tracker() { return dynamic_cast<tracking::DeviceTracker*>(tracker_.get()); }
 
  private:
   // What has been said about a track frame by frame.

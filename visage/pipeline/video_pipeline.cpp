@@ -4,8 +4,17 @@ namespace visage::pipeline {
 
 VideoPipeline::VideoPipeline(const Model& model, const PipelineOptions& options)
     : detector_(make_detector(model, options.plan, options.precision)),
-      frames_(*detector_, options.detection()),
-      assembler_(options.assembly, options.tracking) {}
+      assembler_(options.assembly, options.tracking),
+      frames_(*detector_, options.detection(), assembler_.device_tracker()) {
+  check<UsageError>(options.in_flight >= 1, "at least one window must be in flight; got ", options.in_flight);
+  // What a tracker on the host looks at must still be that of its frame.
+  if (model.device().type == DeviceType::cuda && assembler_.device_tracker()) frames_.set_in_flight(options.in_flight);
+}
+
+void VideoPipeline::observe_queries(QueryObserver observer) {
+  frames_.set_in_flight(1);
+  observer_ = std::move(observer);
+}
 
 std::vector<TrackedFrame> VideoPipeline::feed(media::Frame frame) {
   std::vector<TrackedFrame> done;

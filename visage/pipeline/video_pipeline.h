@@ -14,10 +14,12 @@ struct PipelineOptions {
   int shortest_edge = 480;  // of the network input
   int longest_edge = 1333;
   int window = 1;  // frames detected together: more throughput on wide machines, more latency and memory
+  /// Windows on their way at once; on a GPU only, and without an observer of queries (DetectionOptions::in_flight).
+  int in_flight = 1;
   AssemblyOptions assembly;
   TrackingConfig tracking;
 
-  DetectionOptions detection() const { return {shortest_edge, longest_edge, window}; }
+  DetectionOptions detection() const { return {shortest_edge, longest_edge, window, 1}; }
 };
 
 /// A frame and what was found in it.
@@ -26,7 +28,7 @@ struct TrackedFrame {
   FrameResult result;
 };
 
-/// Sees the queries of a frame before they are tracked (for caches of embeddings).
+/// Sees the queries of a frame and its tensors on the device before they are tracked (for caches of embeddings).
 using QueryObserver = std::function<void(const QueryFrame& queries)>;
 
 /// A video, frame by frame: resize, detect, track. All frames have one size.
@@ -42,9 +44,10 @@ class VideoPipeline {
   VideoPipeline(const Model& model, const PipelineOptions& options);
 
   /// Takes the next frame and returns the frames that are done: with window 1 always this one, with window N all N of
-  /// them at every N-th call. throws InputError if the size differs from the frames before.
+  /// them at every N-th call; those of the window before with two in flight. throws InputError if the size differs from
+  /// the frames before.
   [[nodiscard]] std::vector<TrackedFrame> feed(media::Frame frame);
-  /// The frames of an incomplete window.
+  /// The frames that are not done yet.
   [[nodiscard]] std::vector<TrackedFrame> flush();
   /// The result of the whole video so far, after flush().
   void for_each_track(const std::function<void(const VideoTrack&)>& visit) const { assembler_.for_each_track(visit); }
@@ -52,17 +55,18 @@ class VideoPipeline {
   /// Sizes of the network input, of the frame in it, and of the masks; zeros before the first frame.
   ops::MaskSizes mask_sizes() const { return frames_.mask_sizes(); }
 
-  void observe_queries(QueryObserver observer) { observer_ = std::move(observer); }
+  /// Before the first frame. Keeps one window in flight.
+  void observe_queries(QueryObserver observer);
   std::int64_t frames() const { return assembler_.frames(); }
-  /// Of the graph that the last window replayed; 0 where it was none (tensor/replay.h).
-  std::size_t graph_nodes() const { return detector_->nodes_per_run(); }
+  /// Of the graph that is replayed for every window; 0 where there is none.
+  std::size_t graph_nodes() const { return frames_.graph_nodes(); }
 
  private:
   TrackedFrame track(media::Frame frame, const QueryFrame& queries);
 
   std::unique_ptr<Detector> detector_;
-  FrameDetector frames_;
   TrackAssembler assembler_;
+  FrameDetector frames_;
   QueryObserver observer_;
 };
 

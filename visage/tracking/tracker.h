@@ -30,4 +30,20 @@ class Tracker {
   virtual void reset() = 0;
 };
 
+/// A tracker whose steps are work of the device, with no part for the host. A step can then be queued behind the
+/// detector, captured with it in a graph and replayed, and is read when its frame is: step(x) is read(queue(x)).
+class DeviceTracker : public Tracker {
+ public:
+  /// What a step leaves on the device: new tensors every time. In a replayed graph they get new values with every run.
+  struct Queued {
+    Tensor assignment, outcome;
+  };
+  /// Queues the next frame without waiting. throws ShapeError, DTypeError or DeviceError for queries that do not fit.
+  /// The memory of the tracker is made with its first frame, which must not be part of a captured graph.
+  virtual Queued queue(const FrameQueries& queries) = 0;
+  /// The tracks of a frame from a copy, on the CPU, of what was queued; frame by frame in their order. throws Error for
+  /// a frame that could not be tracked.
+  virtual FrameTracks read(const Queued& copy) = 0;
+};
+
 }  // namespace visage::tracking

@@ -34,17 +34,7 @@ VisageTracker::VisageTracker(const TrackingConfig& config) : config_(config) {
   check<UsageError>(config.window >= 1, "tracker: the window must be at least 1 frame; got ", config.window);
 }
 
-void VisageTracker::start(const FrameQueries& queries) {
-  if (fits(state_, queries)) return ops::reset_tracker(state_);
-  state_ = ops::make_tracker_state({.queries = queries.logits.size(0),
-                                    .logits = queries.logits.size(1),
-                                    .object_depth = queries.object.size(1),
-                                    .appearance_depth = queries.appearance.size(1),
-                                    .window = config_.window},
-                                   queries.logits.device());
-}
-
-FrameTracks VisageTracker::step(const FrameQueries& queries) {
+void VisageTracker::check_fits(const FrameQueries& queries) {
   check_rows("logits", queries.logits, frame_);
   check_rows("object", queries.object, frame_);
   check_rows("appearance", queries.appearance, frame_);
@@ -52,18 +42,46 @@ FrameTracks VisageTracker::step(const FrameQueries& queries) {
   check<ShapeError>(queries.object.size(0) == count && queries.appearance.size(0) == count, "tracker: frame ", frame_,
                     ": ", count, " rows of logits, but ", queries.object.size(0), " of object and ",
                     queries.appearance.size(0), " of appearance embeddings");
-  if (frame_ == 0) start(queries);
-  check<ShapeError>(fits(state_, queries), "tracker: frame ", frame_,
+  if (fits(state_, queries)) return;
+  check<ShapeError>(!started_, "tracker: frame ", frame_,
                     " has other sizes or another device than frame 0; reset() between videos");
+  state_ = ops::make_tracker_state({.queries = count,
+                                    .logits = queries.logits.size(1),
+                                    .object_depth = queries.object.size(1),
+                                    .appearance_depth = queries.appearance.size(1),
+                                    .window = config_.window},
+                                   queries.logits.device());
+}
+
+DeviceTracker::Queued VisageTracker::queue(const FrameQueries& queries) {
+  check_fits(queries);
+  started_ = true;
+  state_.assignment = Tensor::empty(state_.assignment.size(), DType::i32, state_.assignment.device());
+  state_.outcome = Tensor::empty(state_.outcome.size(), DType::f64, state_.outcome.device());
   ops::tracker_step(state_, {queries.logits, queries.object, queries.appearance},
                     {.alpha = config_.alpha, .weighting = config_.weighting});
-  const Tensor outcome = to_device(state_.outcome, {}), assignment = to_device(state_.assignment, {});
-  const int refusal = static_cast<int>(outcome.data<double>()[1]);
+  return {state_.assignment, state_.outcome};
+}
+
+FrameTracks VisageTracker::read(const Queued& copy) {
+  const int refusal = static_cast<int>(copy.outcome.data<double>()[1]);
   check(refusal == 0, "tracker: frame ", frame_, ": ", refused_part(refusal),
         " has a value that is not finite; check the weights and the input");
   ++frame_;
-  const auto* query_of_slot = assignment.data<std::int32_t>();
-  return {.query_of_track = {query_of_slot, query_of_slot + count}, .similarity = outcome.data<double>()[0]};
+  const auto* query_of_slot = copy.assignment.data<std::int32_t>();
+  return {.query_of_track = {query_of_slot, query_of_slot + copy.assignment.numel()},
+          .similarity = copy.outcome.data<double>()[0]};
+}
+
+FrameTracks VisageTracker::step(const FrameQueries& queries) {
+  const Queued queued = queue(queries);
+  return read({to_device(queued.assignment, {}), to_device(queued.outcome, {})});
+}
+
+void VisageTracker::reset() {
+  if (state_.counters) ops::reset_tracker(state_);
+  frame_ = 0;
+  started_ = false;
 }
 
 Tensor VisageTracker::matched_with(const Tensor& memory) const {

@@ -18,7 +18,7 @@ namespace visage::tracking {
 /// to nothing (0) in that term.
 ///
 /// The computation is ops::tracker_step, on the device of the queries: that of the first frame of a video.
-class VisageTracker final : public Tracker {
+class VisageTracker final : public DeviceTracker {
  public:
   /// throws UsageError if alpha is outside [0, 1] or the window is below 1.
   explicit VisageTracker(const TrackingConfig& config = {});
@@ -26,7 +26,9 @@ class VisageTracker final : public Tracker {
   /// Every frame must have as many queries and channels as the first, on the same device. A value that is not finite is
   /// refused. Waits for the device.
   FrameTracks step(const FrameQueries& queries) override;
-  void reset() override { frame_ = 0; }
+  Queued queue(const FrameQueries& queries) override;
+  FrameTracks read(const Queued& copy) override;
+  void reset() override;
 
   // About the last frame, in slot order, as a copy on the CPU.
   /// What it was matched with: f32 [K, D] and [K, A]; empty after the first frame.
@@ -36,12 +38,13 @@ class VisageTracker final : public Tracker {
   Tensor scores() const;
 
  private:
-  void start(const FrameQueries& queries);
+  void check_fits(const FrameQueries& queries);
   Tensor matched_with(const Tensor& memory) const;
 
   TrackingConfig config_;
   ops::TrackerState state_;  // empty before the first step, then kept for videos of the same sizes
-  std::int64_t frame_ = 0;
+  std::int64_t frame_ = 0;   // read so far
+  bool started_ = false;     // a frame of the video has been queued
 };
 
 }  // namespace visage::tracking

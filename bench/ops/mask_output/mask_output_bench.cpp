@@ -20,7 +20,7 @@ Tensor stripes(std::int64_t masks) {
 void masks(benchmark::State& state, ImageSize output) {
   const Tensor logits = stripes(100);
   const MaskSizes sizes{{480, 864}, {480, 864}, output};
-  for (auto _ : state) benchmark::DoNotOptimize(mask_output(logits, sizes));
+  for (auto _ : state) benchmark::DoNotOptimize(mask_batch(logits, sizes));
 }
 BENCHMARK_CAPTURE(masks, as_large_as_the_image, ImageSize{480, 864})
     ->MeasureProcessCPUTime()

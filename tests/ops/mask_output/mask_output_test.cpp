@@ -75,6 +75,12 @@ void expect_equal(const QueryMask& got, const TwoSteps& want, std::int64_t q, co
   EXPECT_NEAR(got.quality_sum, sum, 1e-6 * sum + static_cast<double>(near));
 }
 
+std::vector<QueryMask> masks_of(const Tensor& logits, const MaskSizes& sizes) {
+  const MaskBatch batch = mask_batch(logits, sizes);
+  return query_masks({test::on(batch.bits, {}), test::on(batch.quality_sum, {}), test::on(batch.quality_count, {}),
+                      test::on(batch.seen, {})});
+}
+
 TEST(MaskOutput, FollowsTheTwoStepRule) {
   test::for_each_device([](Device device) {
     for (std::size_t i = 0; i < kProblems.size(); ++i) {
@@ -82,7 +88,7 @@ TEST(MaskOutput, FollowsTheTwoStepRule) {
       const auto& [size, sizes] = kProblems[i];
       const Tensor logits = random_logits(size, 6);
       const TwoSteps want = two_steps(logits, sizes);
-      const std::vector<QueryMask> got = mask_output(test::on(logits, device), sizes);
+      const std::vector<QueryMask> got = masks_of(test::on(logits, device), sizes);
       ASSERT_EQ(got.size(), 6u);
       EXPECT_TRUE(got[0].bits.empty());
       EXPECT_EQ(got[0].quality_count, 0);
@@ -99,10 +105,10 @@ TEST(MaskOutput, FollowsTheTwoStepRule) {
   });
 }
 
-TEST(MaskOutput, ABatchHoldsTheSameMasks) {
+TEST(MaskOutput, UnseenQueriesHaveClearedBits) {
   const auto& [size, sizes] = kProblems[2];
   const Tensor logits = random_logits(size, 5);
-  const std::vector<QueryMask> masks = mask_output(logits, sizes);
+  const std::vector<QueryMask> masks = masks_of(logits, sizes);
   test::for_each_device([&, sizes = sizes](Device device) {
     const MaskBatch batch = mask_batch(test::on(logits, device), sizes);
     const Tensor bits = test::on(batch.bits, {});
@@ -143,10 +149,10 @@ TEST(MaskOutput, BothKernelsAgree) {
 
 TEST(MaskOutput, RefusesImpossibleSizes) {
   const Tensor logits = Tensor::zeros({2, 4, 4});
-  EXPECT_THROW((void)mask_output(logits, {{16, 16}, {17, 16}, {17, 16}}), ShapeError);
-  EXPECT_THROW((void)mask_output(logits, {{16, 16}, {16, 16}, {0, 16}}), ShapeError);
-  EXPECT_THROW((void)mask_output(Tensor::zeros({4, 4}), {{16, 16}, {16, 16}, {16, 16}}), ShapeError);
-  EXPECT_THROW((void)mask_output(Tensor::zeros({2, 4, 4}, DType::u8), {{16, 16}, {16, 16}, {16, 16}}), DTypeError);
+  EXPECT_THROW((void)mask_batch(logits, {{16, 16}, {17, 16}, {17, 16}}), ShapeError);
+  EXPECT_THROW((void)mask_batch(logits, {{16, 16}, {16, 16}, {0, 16}}), ShapeError);
+  EXPECT_THROW((void)mask_batch(Tensor::zeros({4, 4}), {{16, 16}, {16, 16}, {16, 16}}), ShapeError);
+  EXPECT_THROW((void)mask_batch(Tensor::zeros({2, 4, 4}, DType::u8), {{16, 16}, {16, 16}, {16, 16}}), DTypeError);
 }
 
 }  // namespace
