@@ -1,7 +1,7 @@
 #include "models/mask2former/masked_decoder_plan.h"
 
 #include "models/mask2former/plan_tools.h"
-#include "ops/attention/attention_mask.h"
+#include "ops/attention/mask_product.h"
 #include "ops/attention/masked_attention.h"
 #include "ops/elementwise/add_per_row.h"
 #include "ops/elementwise/elementwise.h"
@@ -13,18 +13,8 @@
 namespace visage {
 namespace {
 
-// q [N, Q, C] against a table [n, C], head by head: [N, heads, Q, n].
-Tensor head_products(const Tensor& q, const Tensor& table, std::int64_t heads) {
-  const std::int64_t batch = q.size(0), queries = q.size(1), channels = q.size(2), width = channels / heads;
-  const Tensor by_head = Tensor::alias(table, {heads, table.size(0), width}, {width, channels, 1});
-  std::vector<Tensor> products;
-  for (std::int64_t n = 0; n < batch; ++n) {
-    const Tensor q_heads = Tensor::alias(q, {heads, queries, width}, {width, channels, 1}, n * queries * channels);
-    products.push_back(ops::matmul_nt(q_heads, by_head));
-  }
-  const Tensor all = batch == 1 ? products[0] : ops::concatenate(products, 0);
-  return ops::reshape(all, {batch, heads, queries, table.size(0)});
-}
+// [N, h, w, C] as [N, pixels, C].
+Tensor pixels_of(const Tensor& map) { return ops::reshape(map, {map.size(0), map.size(1) * map.size(2), map.size(3)}); }
 
 // Bits of visible keys [N, Q, words] as the bytes of blocked ones [N, Q, length], on the host. For traces.
 Tensor blocked_bytes(const Tensor& bits, std::int64_t length) {
@@ -61,11 +51,10 @@ MaskedDecoderPlan::MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Con
     const Tensor value_constant = ops::linear(embed, source.cross.weight(2), source.cross.bias(2));
     layer.out_bias =
         ops::reshape(ops::linear(value_constant, source.cross.out.weight, source.cross.out.bias), {config.hidden});
-    layer.pair_weight = ops::narrow(source.self.in_weight, 0, 0, 2 * config.hidden);
-    layer.pair_constant = ops::linear(decoder.query_embed(), layer.pair_weight,
-                                      ops::narrow(source.self.in_bias, 0, 0, 2 * config.hidden));
-    layer.value_weight = source.self.weight(2);
-    layer.value_bias = source.self.bias(2);
+    for (int part = 0; part < 3; ++part) layer.self_weight[part] = source.self.weight(part);
+    for (int part = 0; part < 2; ++part)
+      layer.self_bias[part] = ops::linear(decoder.query_embed(), layer.self_weight[part], source.self.bias(part));
+    layer.self_bias[2] = source.self.bias(2);
   }
   for (const auto& parts : key_values)
     key_value_weight_.push_back(parts.empty() ? Tensor() : ops::concatenate(parts, 0));
@@ -81,15 +70,6 @@ MaskedDecoderPlan::MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Con
   shift_bias_ = ops::reshape(plan::product(bias_row, ops::permute(conv_bias, {1, 0})), {1});
 }
 
-Tensor MaskedDecoderPlan::dense(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                Activation activation) const {
-  return ops::linear(ops::cast(x, dtype_), weight, bias, {.activation = activation});
-}
-
-Tensor MaskedDecoderPlan::plus_constant(const Tensor& x, const Tensor& weight, const Tensor& constant) const {
-  return ops::linear(ops::cast(x, dtype_), weight, {}, {.accumulate_into = ops::repeat_batch(constant, x.size(0))});
-}
-
 const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
   auto& entry = tables_.of(shapes);
   if (!entry.empty()) return entry;
@@ -103,103 +83,149 @@ const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::spa
   return entry;
 }
 
-Tensor MaskedDecoderPlan::cross_attention(const Layer& layer, const Tables& tables, const Tensor& x, const Tensor& keys,
-                                          const Tensor& values, const Tensor& allowed) const {
-  const Tensor q = plus_constant(x, layer.query_weight, layer.query_constant);
-  const std::int64_t heads = source_.config().heads;
-  const Tensor attended = ops::masked_attention(q, keys, values,
-                                                {.heads = heads,
-                                                 .allowed = allowed,
-                                                 .score_y = head_products(q, tables.y, heads),
-                                                 .score_x = head_products(q, tables.x, heads)});
-  return layer.source->cross_norm(x, dense(attended, layer.source->cross.out.weight, layer.out_bias));
-}
-
-Tensor MaskedDecoderPlan::self_attention(const Layer& layer, const Tensor& x) const {
-  const std::int64_t channels = x.size(2);
-  const Tensor pair = plus_constant(x, layer.pair_weight, layer.pair_constant);
-  const Tensor value = dense(x, layer.value_weight, layer.value_bias);
-  const Tensor attended =
-      ops::masked_attention(ops::narrow(pair, 2, 0, channels), ops::narrow(pair, 2, channels, channels), value,
-                            {.heads = source_.config().heads});
-  const nn::Linear& out = layer.source->self.out;
-  return layer.source->self_norm(x, dense(attended, out.weight, out.bias));
-}
-
-Tensor MaskedDecoderPlan::feed_forward(const Layer& layer, const Tensor& x) const {
-  const MaskedDecoder::Layer& s = *layer.source;
-  const Tensor hidden = ops::linear(ops::cast(x, dtype_), s.linear1.weight, s.linear1.bias,
-                                    {.activation = Activation::relu, .dtype = dtype_});
-  return s.ffn_norm(x, dense(hidden, s.linear2.weight, s.linear2.bias));
-}
-
-MaskedDecoderPlan::MaskEmbedding MaskedDecoderPlan::embed_masks(const Tensor& normed) const {
-  const std::vector<nn::Linear>& layers = source_.mask_embed().layers;
-  Tensor hidden = normed;
-  for (std::size_t i = 0; i + 1 < layers.size(); ++i)
-    hidden = ops::linear(hidden, layers[i].weight, layers[i].bias, {.activation = Activation::relu});
-  return {ops::cast(ops::linear(hidden, mask_weight_, mask_bias_), dtype_),
-          ops::linear(hidden, shift_weight_, shift_bias_)};
-}
-
-Tensor MaskedDecoderPlan::mask_logits(const MaskEmbedding& embedding, const Tensor& features) {
-  const Tensor pixels =
-      ops::reshape(features, {features.size(0), features.size(1) * features.size(2), features.size(3)});
-  const Tensor logits = ops::matmul_nt(embedding.vectors, pixels);
+Tensor MaskedDecoderPlan::mask_logits(const MaskEmbedding& embedding, const Tensor& map) {
+  const Tensor logits = ops::matmul_nt(embedding.vectors, pixels_of(map));
   ops::add_per_row(logits, embedding.shift);
-  return logits;
+  return ops::reshape(logits, {map.size(0), logits.size(1), map.size(1), map.size(2)});
 }
 
-void MaskedDecoderPlan::trace_head(DecoderOutput& trace, const Tensor& x, const Tensor& normed,
-                                   const PlannedPixels& pixels, const Tensor& allowed) const {
-  const Tensor& map = pixels.merged;
-  const Tensor logits = mask_logits(embed_masks(normed), map);
-  HeadOutput head{.query = x,
-                  .class_logits = source_.class_embed()(normed),
-                  .mask_embedding = source_.mask_embed()(normed),
-                  .mask_logits = ops::reshape(logits, {map.size(0), x.size(1), map.size(1), map.size(2)})};
+ops::RowProgram MaskedDecoderPlan::program(const Queries& queries) const {
+  return {queries.x.device(), queries.images, source_.config().num_queries};
+}
+
+ops::RowProgram::Rows MaskedDecoderPlan::start(ops::RowProgram& program, const Queries& queries) const {
+  const auto x = program.load(queries.x);
+  if (!queries.norm) return x;
+  return program.add_layer_norm(x, program.load_sum(queries.parts), queries.norm->weight, queries.norm->bias);
+}
+
+MaskedDecoderPlan::MaskEmbedding MaskedDecoderPlan::embed_masks(ops::RowProgram& program,
+                                                                ops::RowProgram::Rows normed) const {
+  const std::vector<nn::Linear>& layers = source_.mask_embed().layers;
+  program.branch();
+  for (std::size_t i = 0; i + 1 < layers.size(); ++i)
+    normed = program.linear(normed, layers[i].weight, layers[i].bias, {.relu = true});
+  const Tensor vectors = program.store(program.linear(normed, mask_weight_, mask_bias_), dtype_);
+  return {vectors, program.store(program.linear(normed, shift_weight_, shift_bias_))};
+}
+
+MaskedDecoderPlan::Head MaskedDecoderPlan::head(const Queries& queries, const Layer& layer, const Tables& tables,
+                                                bool traced) const {
+  Head head;
+  auto rows = program(queries);
+  const auto x = start(rows, queries), normed = rows.layer_norm(x, source_.norm().weight, source_.norm().bias);
+  head.x = rows.store(x);
+  if (traced) head.normed = rows.store(normed);
+  head.masks = embed_masks(rows, normed);
+  const std::int64_t heads = source_.config().heads;
+  rows.branch();
+  const auto q = rows.linear(x, layer.query_weight, layer.query_constant, {.dtype = dtype_});
+  head.q = rows.store(q);
+  head.score_y = rows.head_products(q, tables.y, heads);
+  head.score_x = rows.head_products(q, tables.x, heads);
+  rows.run();
+  return head;
+}
+
+MaskedDecoderPlan::Queries MaskedDecoderPlan::attend(const Layer& layer, const Head& head, const Tensor& keys,
+                                                     const Tensor& values, const Tensor& allowed,
+                                                     const Tensor& sees_any) const {
+  const std::int64_t heads = source_.config().heads;
+  const MaskedDecoder::Layer& source = *layer.source;
+  Queries queries{head.x, head.x.size(0)};
+
+  const Tensor from_pixels = ops::masked_attention(
+      head.q, keys, values,
+      {.heads = heads, .allowed = allowed, .sees_any = sees_any, .score_y = head.score_y, .score_x = head.score_x});
+  // The output projection, the residual norm and what `next` makes of the result.
+  const auto after = [&](const Tensor& attended, const Tensor& weight, const Tensor& bias, const nn::LayerNorm& norm,
+                         const auto& next) {
+    auto rows = program(queries);
+    const auto projected = rows.linear(rows.load(attended), weight, bias, {.dtype = dtype_});
+    const auto x = rows.add_layer_norm(rows.load(queries.x), projected, norm.weight, norm.bias);
+    queries.x = rows.store(x);
+    next(rows, x);
+    rows.run();
+  };
+  std::array<Tensor, 3> qkv;
+  after(from_pixels, source.cross.out.weight, layer.out_bias, source.cross_norm, [&](auto& rows, const auto& x) {
+    for (int part = 0; part < 3; ++part) {
+      rows.branch();
+      qkv[part] = rows.store(rows.linear(x, layer.self_weight[part], layer.self_bias[part], {.dtype = dtype_}));
+    }
+  });
+  const Tensor from_queries = ops::masked_attention(qkv[0], qkv[1], qkv[2], {.heads = heads});
+  const nn::Linear& out = source.self.out;
+  after(from_queries, out.weight, out.bias, source.self_norm, [&](auto& rows, const auto& x) {
+    queries.parts = rows.feed_forward(x, source.linear1.weight, source.linear1.bias, source.linear2.weight,
+                                      source.linear2.bias, dtype_);
+  });
+  queries.norm = &source.ffn_norm;
+  return queries;
+}
+
+void MaskedDecoderPlan::trace_head(DecoderOutput& trace, const Head& head, const PlannedPixels& pixels,
+                                   const Tensor& allowed) const {
+  HeadOutput out{.query = head.x,
+                 .class_logits = source_.class_embed()(head.normed),
+                 .mask_embedding = source_.mask_embed()(head.normed),
+                 .mask_logits = mask_logits(head.masks, pixels.merged)};
   if (allowed) {
     const ops::LevelShape& shape = pixels.shapes[trace.heads.size() % pixels.shapes.size()];
-    head.blocked = blocked_bytes(allowed, shape.height * shape.width);
+    out.blocked = blocked_bytes(allowed, shape.height * shape.width);
   }
-  trace.heads.push_back(std::move(head));
+  trace.heads.push_back(std::move(out));
+}
+
+PlannedQueries MaskedDecoderPlan::finish(const Queries& queries, const PlannedPixels& pixels,
+                                         DecoderOutput* trace) const {
+  Head head;
+  PlannedQueries out;
+  auto rows = program(queries);
+  const auto x = start(rows, queries), normed = rows.layer_norm(x, source_.norm().weight, source_.norm().bias);
+  if (trace) head.x = rows.store(x);
+  out.embeddings = head.normed = rows.store(normed);
+  head.masks = embed_masks(rows, normed);
+  rows.branch();
+  out.class_logits = rows.store(rows.linear(normed, source_.class_embed().weight, source_.class_embed().bias));
+  rows.run();
+  if (trace) {
+    trace_head(*trace, head, pixels, {});
+    trace->embeddings = out.embeddings;
+  }
+  out.mask_logits = mask_logits(head.masks, pixels.merged);
+  for (const Tensor& cells : pixels.cells)
+    out.foreground.push_back(
+        ops::mask_product_bits(head.masks.vectors, head.masks.shift, pixels_of(cells), ops::MaskBit::foreground));
+  return out;
 }
 
 PlannedQueries MaskedDecoderPlan::operator()(const PlannedPixels& pixels, DecoderOutput* trace) {
   const Mask2FormerConfig& config = source_.config();
+  const std::int64_t images = pixels.tokens.size(0);
   const std::vector<Tables>& all_tables = tables(pixels.shapes);
   std::vector<Tensor> key_values;
   for (int level = 0; level < std::min(config.levels, config.decoder_layers); ++level)
     key_values.push_back(ops::linear(level_tokens(pixels.tokens, pixels.shapes, level), key_value_weight_[level], {},
                                      {.dtype = dtype_}));
+  const Tensor sees_any = Tensor::zeros({std::max(config.decoder_layers, 1), images, config.num_queries}, DType::i32,
+                                        pixels.tokens.device());
 
-  Tensor x = ops::repeat_batch(source_.query_feat(), pixels.tokens.size(0));
+  Queries queries{source_.query_feat(), images};
   for (int i = 0; i < config.decoder_layers; ++i) {
     const int level = i % config.levels;
-    const Tensor normed = source_.norm()(x);
+    const Head before = head(queries, layers_[i], all_tables[i], trace != nullptr);
     // Stride 32, 16, 8 of levels 0, 1, 2 are cells 2, 1, 0.
-    const Tensor allowed =
-        ops::mask_bits(mask_logits(embed_masks(normed), pixels.cells[2 - level]), ops::MaskBit::visible);
-    if (trace) trace_head(*trace, x, normed, pixels, allowed);
+    const Tensor any = ops::select(sees_any, i);
+    const Tensor allowed = ops::mask_product_bits(before.masks.vectors, before.masks.shift,
+                                                  pixels_of(pixels.cells[2 - level]), ops::MaskBit::visible, any);
+    if (trace) trace_head(*trace, before, pixels, allowed);
     const std::int64_t column = i / config.levels * 2 * config.hidden;
     const Tensor keys = ops::narrow(key_values[level], 2, column, config.hidden);
     const Tensor values = ops::narrow(key_values[level], 2, column + config.hidden, config.hidden);
-    x = cross_attention(layers_[i], all_tables[i], x, keys, values, allowed);
-    x = self_attention(layers_[i], x);
-    x = feed_forward(layers_[i], x);
+    queries = attend(layers_[i], before, keys, values, allowed, any);
   }
-
-  PlannedQueries out;
-  out.embeddings = source_.norm()(x);
-  if (trace) trace_head(*trace, x, out.embeddings, pixels, {});
-  out.class_logits = source_.class_embed()(out.embeddings);
-  const MaskEmbedding embedding = embed_masks(out.embeddings);
-  const Tensor& map = pixels.merged;
-  out.mask_logits = ops::reshape(mask_logits(embedding, map), {map.size(0), x.size(1), map.size(1), map.size(2)});
-  for (const Tensor& cells : pixels.cells)
-    out.foreground.push_back(ops::mask_bits(mask_logits(embedding, cells), ops::MaskBit::foreground));
-  if (trace) trace->embeddings = out.embeddings;
-  return out;
+  return finish(queries, pixels, trace);
 }
 
 }  // namespace visage

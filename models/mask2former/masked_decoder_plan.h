@@ -2,6 +2,9 @@
 #include "models/mask2former/masked_decoder.h"
 #include "models/mask2former/pixel_decoder_plan.h"
 #include "models/mask2former/size_tables.h"
+#include "ops/row_program/row_program.h"
+
+#include <array>
 
 namespace visage {
 
@@ -16,7 +19,9 @@ struct PlannedQueries {
 /// features), I2 (mask_features folded into the mask MLP), I4 (position code of the keys as separable score terms), I5
 /// (constants of the learned queries), I6 (keys and values of a level's layers in one product), I8 and I9 (mask bits
 /// from the logits), I10 (classes and full masks after the last layer only), I18 and I19 (biases and level embeddings
-/// of keys and values pass through the softmax).
+/// of keys and values pass through the softmax). On a GPU a layer is six kernels: head, mask bits, cross-attention, a
+/// row program, self-attention, a row program; the last one leaves the feed-forward network in parts, which the next
+/// head adds up.
 class MaskedDecoderPlan {
  public:
   MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Conv2d& mask_features, DType dtype);
@@ -31,8 +36,8 @@ class MaskedDecoderPlan {
     Tensor query_weight, query_constant;  // [C, C]; [Q, C] = query_embed W_q^T + b_q
     Tensor key_y, key_x;                  // [C, C/2]: the columns of W_k that meet the row and the column code
     Tensor out_bias;                      // with the value bias and the level embedding folded in
-    Tensor pair_weight, pair_constant;    // self-attention q and k: [2C, C], [Q, 2C]
-    Tensor value_weight, value_bias;      // self-attention v
+    std::array<Tensor, 3> self_weight;    // self-attention q, k, v: [C, C]
+    std::array<Tensor, 3> self_bias;      // [Q, C] of q and k, query_embed W^T + b; [C] of v
     const MaskedDecoder::Layer* source;
   };
   struct Tables {
@@ -42,19 +47,32 @@ class MaskedDecoderPlan {
     Tensor vectors;  // [N, Q, C] in the plan's dtype
     Tensor shift;    // [N, Q, 1]
   };
-  Tensor dense(const Tensor& x, const Tensor& weight, const Tensor& bias,
-               Activation activation = Activation::none) const;
-  Tensor plus_constant(const Tensor& x, const Tensor& weight, const Tensor& constant) const;
+  /// The queries between two layers: norm(x + the sum of the parts), or x itself without a norm.
+  struct Queries {
+    Tensor x;  // [N, Q, C], or [Q, C] of the learned queries
+    std::int64_t images;
+    Tensor parts = {};  // [P, N, Q, C], of the feed-forward network
+    const nn::LayerNorm* norm = nullptr;
+  };
+  /// What a layer begins with.
+  struct Head {
+    Tensor x, normed;  // [N, Q, C]; normed for traces only
+    MaskEmbedding masks;
+    Tensor q, score_y, score_x;  // of the cross-attention
+  };
   const std::vector<Tables>& tables(std::span<const ops::LevelShape> shapes);
-  Tensor cross_attention(const Layer& layer, const Tables& tables, const Tensor& x, const Tensor& keys,
-                         const Tensor& values, const Tensor& allowed) const;
-  Tensor self_attention(const Layer& layer, const Tensor& x) const;
-  Tensor feed_forward(const Layer& layer, const Tensor& x) const;
-  MaskEmbedding embed_masks(const Tensor& normed) const;
-  /// Mask logits [N, Q, pixels] on features [N, h, w, C].
-  static Tensor mask_logits(const MaskEmbedding& embedding, const Tensor& features);
-  void trace_head(DecoderOutput& trace, const Tensor& x, const Tensor& normed, const PlannedPixels& pixels,
-                  const Tensor& allowed) const;
+  ops::RowProgram program(const Queries& queries) const;
+  ops::RowProgram::Rows start(ops::RowProgram& program, const Queries& queries) const;
+  /// A branch of its own.
+  MaskEmbedding embed_masks(ops::RowProgram& program, ops::RowProgram::Rows normed) const;
+  Head head(const Queries& queries, const Layer& layer, const Tables& tables, bool traced) const;
+  /// Both attentions and the feed-forward network.
+  Queries attend(const Layer& layer, const Head& head, const Tensor& keys, const Tensor& values, const Tensor& allowed,
+                 const Tensor& sees_any) const;
+  PlannedQueries finish(const Queries& queries, const PlannedPixels& pixels, DecoderOutput* trace) const;
+  /// Mask logits [N, Q, h, w] on features [N, h, w, C].
+  static Tensor mask_logits(const MaskEmbedding& embedding, const Tensor& map);
+  void trace_head(DecoderOutput& trace, const Head& head, const PlannedPixels& pixels, const Tensor& allowed) const;
 
   const MaskedDecoder& source_;
   DType dtype_;

@@ -48,12 +48,17 @@ struct Part {
   }
 };
 
-/// The keys of a tile that a query sees, one bit each: those of `visible`, or all there are without a mask. A query
-/// that does not exist sees none.
-__device__ __forceinline__ std::uint64_t keys_seen(const std::uint64_t* visible, const Shape& shape, int n, int query,
-                                                   int tile) {
+/// The keys of a tile that a query sees, one bit each: those of `visible`, or all there are without a mask and where
+/// `sees_any`, if there is one, says that the row of the mask is empty. A query that does not exist sees none.
+__device__ __forceinline__ std::uint64_t keys_seen(const std::uint64_t* visible, const int* sees_any,
+                                                   const Shape& shape, int n, int query, int tile) {
   if (query >= shape.queries) return 0;
-  if (visible) return visible[(std::int64_t{n} * shape.queries + query) * shape.key_tiles() + tile];
+  const int row = n * shape.queries + query;
+  if (visible) {
+    const std::uint64_t word = visible[std::int64_t{row} * shape.key_tiles() + tile];
+    const bool opened = sees_any && sees_any[row] == 0;
+    if (!opened) return word;
+  }
   const int left = shape.keys - tile * kTileKeys;
   return left >= kTileKeys ? ~std::uint64_t{0} : (std::uint64_t{1} << left) - 1;
 }
@@ -95,6 +100,11 @@ inline Rows rows_of(const View& x, std::int64_t dim) {
   const bool vectors = dim % 4 == 0 && x.stride[0] % 4 == 0 && x.stride[1] % 4 == 0 &&
                        reinterpret_cast<std::uintptr_t>(x.data) % bytes == 0;
   return {x.stride[0], x.stride[1], bf16, vectors};
+}
+
+/// The words of the mask that the forward reads, or null.
+inline const std::uint64_t* words_of(const MaskedAttentionArgs& args, const AttentionScratch& scratch) {
+  return (args.sees_any ? args.allowed : scratch.visible).as<const std::uint64_t>();
 }
 
 /// The problem for blocks that own `block_channels` channels of a head.

@@ -70,6 +70,7 @@ MaskedAttentionArgs make_args(const Tensor& q, const Tensor& k, const Tensor& v,
           out.view(),
           options.heads,
           options.scale != 0 ? options.scale : 1 / std::sqrt(dim),
+          view_of(options.sees_any),
           view_of(lse)};
 }
 
@@ -91,7 +92,7 @@ Tensor visible_scratch(const MaskedAttentionArgs& args, Device device) {
 }
 
 Scratch forward_scratch(const MaskedAttentionArgs& args, bool mma, Device device) {
-  Scratch scratch{visible_scratch(args, device), {}, {}};
+  Scratch scratch{args.sees_any ? Tensor{} : visible_scratch(args, device), {}, {}};
   const std::int64_t batch = args.q.size[0], queries = args.q.size[1];
   const std::int64_t blocks = mma ? batch * args.heads * ((queries + kAttentionMmaQueries - 1) / kAttentionMmaQueries)
                                   : channel_blocks(args) * ((queries + kAttentionQueries - 1) / kAttentionQueries);
@@ -157,8 +158,10 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   check<ShapeError>(!(options.blocked && options.allowed), "masked_attention: give blocked or allowed, not both");
   check_option("blocked", options.blocked, {batch, queries, keys}, DType::u8);
   check_option("allowed", options.allowed, {batch, queries, (keys + 63) / 64}, DType::i64);
+  check_option("sees_any", options.sees_any, {batch, queries}, DType::i32);
+  check<ShapeError>(!options.sees_any || options.allowed, "masked_attention: sees_any goes with allowed");
   check_scores(options, batch, queries, keys);
-  check_devices(q, {k, v, options.blocked, options.allowed, options.score_y, options.score_x});
+  check_devices(q, {k, v, options.blocked, options.allowed, options.sees_any, options.score_y, options.score_x});
   check<DTypeError>(options.out == DType::f32 || options.out == DType::bf16,
                     "masked_attention: out must be f32 or bf16; got ", options.out);
   const bool recorded = wants_gradient(q, k, v, options);

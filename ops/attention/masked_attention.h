@@ -8,6 +8,9 @@ struct AttentionOptions {
   std::int64_t heads = 8;
   Tensor blocked = {};  // u8 [N,Q,L], 1 = the query does not see the key
   Tensor allowed = {};  // i64 [N,Q,ceil(L/64)], bit l % 64 of word l / 64 set = the query sees key l (see mask_bits)
+  /// i32 [N,Q], not 0 where a row of `allowed` has a set bit, as mask_product_bits tells; bits of `allowed` beyond L
+  /// are 0 then. Spares a GPU a pass over the words.
+  Tensor sees_any = {};
   /// Separable additive terms for keys on a grid, L = H * W: the product of key (y, x) becomes
   /// q.k + score_y[n,head,q,y] + score_x[n,head,q,x]; f32 [N,heads,Q,H] and [N,heads,Q,W]. Given together or not at
   /// all.

@@ -59,7 +59,7 @@ __device__ __forceinline__ void weigh(const Shape& shape, const Part& part, cons
 #pragma unroll
   for (int r = 0; r < kOwnRows; ++r) {
     const int query = first_query + lane.query(r);
-    const std::uint64_t seen = keys_seen(visible, shape, part.n, query, tile);
+    const std::uint64_t seen = keys_seen(visible, nullptr, shape, part.n, query, tile);
     const std::int64_t row = shape.score_row(part.n, part.head, min(query, shape.queries - 1));
 #pragma unroll
     for (int j = 0; j < kOwnKeys; ++j) {

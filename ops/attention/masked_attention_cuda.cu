@@ -43,9 +43,9 @@ __global__ void __launch_bounds__(kWordsThreads)
 
 /// s[r][j] becomes the scaled base-2 score, kLowest where the query does not see the key.
 __device__ __forceinline__ void finish_scores(const Shape& shape, const Part& part, const Lane& lane, int first_query,
-                                              const std::uint64_t* visible, int tile, const float* score_y,
-                                              const float* score_x, const Grid& grid, const Cells& cell,
-                                              float (&s)[kOwnRows][kOwnKeys]) {
+                                              const std::uint64_t* visible, const int* sees_any, int tile,
+                                              const float* score_y, const float* score_x, const Grid& grid,
+                                              const Cells& cell, float (&s)[kOwnRows][kOwnKeys]) {
 #pragma unroll
   for (int r = 0; r < kOwnRows; ++r) {
     const int query = first_query + lane.query(r);
@@ -55,7 +55,7 @@ __device__ __forceinline__ void finish_scores(const Shape& shape, const Part& pa
       for (int j = 0; j < kOwnKeys; ++j)
         s[r][j] += score_y[row * grid.height + cell[0][lane.key(j)]] + score_x[row * grid.width + cell[1][lane.key(j)]];
     }
-    const std::uint64_t seen = keys_seen(visible, shape, part.n, query, tile);
+    const std::uint64_t seen = keys_seen(visible, sees_any, shape, part.n, query, tile);
 #pragma unroll
     for (int j = 0; j < kOwnKeys; ++j) s[r][j] = seen >> lane.key(j) & 1 ? s[r][j] * (shape.scale * kLog2E) : kLowest;
   }
@@ -134,8 +134,8 @@ __device__ __forceinline__ void write_rows(const Shape& shape, const Part& part,
 /// them for every tile. Registers: 32 scores and 16 sums a thread (attention_tiles.cuh). Shared memory: 46 KiB.
 __global__ void __launch_bounds__(kThreads, 3)
     forward_kernel(const void* q, Rows q_rows, const void* k, Rows k_rows, const void* v, Rows v_rows,
-                   const std::uint64_t* visible, const float* score_y, const float* score_x, Grid grid, void* out,
-                   bool out_bf16, float* lse, float* partial, float* stats, Shape shape) {
+                   const std::uint64_t* visible, const int* sees_any, const float* score_y, const float* score_x,
+                   Grid grid, void* out, bool out_bf16, float* lse, float* partial, float* stats, Shape shape) {
   VISAGE_SHARED(float, q_tile, [kTileSize]);
   VISAGE_SHARED(float, k_tile, [kTileSize]);
   VISAGE_SHARED(float, v_tile, [kTileSize]);
@@ -149,7 +149,8 @@ __global__ void __launch_bounds__(kThreads, 3)
     // Read again when the scores are there: four words a thread are too many to keep.
     std::uint64_t any = 0;
 #pragma unroll
-    for (int r = 0; r < kOwnRows; ++r) any |= keys_seen(visible, shape, part.n, first_query + lane.query(r), tile);
+    for (int r = 0; r < kOwnRows; ++r)
+      any |= keys_seen(visible, sees_any, shape, part.n, first_query + lane.query(r), tile);
     const bool active = __any_sync(cuda::kAllLanes, any != 0);
     float s[kOwnRows][kOwnKeys] = {};
     for (int chunk = 0; chunk < shape.chunks; ++chunk) {
@@ -164,7 +165,7 @@ __global__ void __launch_bounds__(kThreads, 3)
       if (active) add_scores(q_tile, k_tile, lane, s);
     }
     if (!active) continue;
-    finish_scores(shape, part, lane, first_query, visible, tile, score_y, score_x, grid, cell, s);
+    finish_scores(shape, part, lane, first_query, visible, sees_any, tile, score_y, score_x, grid, cell, s);
     softmax.weigh(s);
     store_scores(s, lane, weights);
     __syncwarp();
@@ -225,7 +226,7 @@ void masked_attention_cuda(const MaskedAttentionArgs& args, const AttentionScrat
     const dim3 grid(shape.blocks(), cuda::blocks_for(shape.queries, kAttentionQueries));
     cuda::launch<forward_kernel>({grid, kThreads, 0, stream}, args.q.data, rows_of(args.q, shape.dim), args.k.data,
                                  rows_of(args.k, shape.dim), args.v.data, rows_of(args.v, shape.dim),
-                                 scratch.visible.as<const std::uint64_t>(), args.score_y.as<const float>(),
+                                 words_of(args, scratch), args.sees_any.as<const int>(), args.score_y.as<const float>(),
                                  args.score_x.as<const float>(), grid_of(args), args.out.data, out_bf16,
                                  args.lse.as<float>(), scratch.partial.as<float>(), scratch.stats.as<float>(), shape);
   }

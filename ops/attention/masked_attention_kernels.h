@@ -15,7 +15,8 @@ struct MaskedAttentionArgs {
   View out;      // [N,Q,C]
   std::int64_t heads;
   float scale;
-  View lse = {};  // f32 [N,heads,Q], base-2 log-sum-exp of the scaled scores for the backward, or no data
+  View sees_any = {};  // i32 [N,Q] or no data
+  View lse = {};       // f32 [N,heads,Q], base-2 log-sum-exp of the scaled scores for the backward, or no data
 };
 /// The portable kernel, and the AVX-512 one for head sizes 16, 32 and 64.
 void masked_attention_cpu(const MaskedAttentionArgs& args);
@@ -25,7 +26,7 @@ bool masked_attention_fits_avx512(const MaskedAttentionArgs& args);
 /// What the CUDA kernels write besides their results. `partial` has as many leading slices as the keys are split into,
 /// which the forward goes without (and without `stats`) when there is one.
 struct AttentionScratch {
-  View visible;  // words [N,Q,ceil(L/64)], the keys that a row sees; no data without a mask
+  View visible;  // words [N,Q,ceil(L/64)], the keys that a row sees; no data without a mask or with sees_any
   View partial;  // f32 [splits,N,Q,C]: outputs before the combination; in the backward gradients of q
   View stats;    // f32 [2,splits,N,heads,Q]: highest score, sum of weights; in the backward [N,heads,Q], gout . out
 };

@@ -233,8 +233,8 @@ __device__ __forceinline__ void write_rows(const RowTile<kDim>& rows, const Shap
 template <int kDim, bool kPaired>
 __global__ void __launch_bounds__(kMmaThreads, kDim == 32 ? 2 : 1)
     forward_mma_kernel(const void* q, Rows q_rows, const Half* k, Rows k_rows, const Half* v, Rows v_rows,
-                       const std::uint64_t* visible, const float* score_y, const float* score_x, Grid grid, void* out,
-                       bool out_bf16, float* partial, float* stats, Shape shape) {
+                       const std::uint64_t* visible, const int* sees_any, const float* score_y, const float* score_x,
+                       Grid grid, void* out, bool out_bf16, float* partial, float* stats, Shape shape) {
   VISAGE_SHARED(Tile<kDim>, keys, [2]);
   VISAGE_SHARED(Tile<kDim>, values, [2]);
   VISAGE_SHARED(Cells, cells, [2]);
@@ -259,7 +259,7 @@ __global__ void __launch_bounds__(kMmaThreads, kDim == 32 ? 2 : 1)
     cuda::wait_copies<1>();
     __syncthreads();
     // Read again when the scores are there: two words a lane are too many to keep.
-    const auto seen = [&](int h) { return keys_seen(visible, shape, part.n, first + 8 * h, tile); };
+    const auto seen = [&](int h) { return keys_seen(visible, sees_any, shape, part.n, first + 8 * h, tile); };
     if (__any_sync(cuda::kAllLanes, (seen(0) | seen(1)) != 0)) {
       float s[kKeyColumns][4];
       Terms<kPaired> terms(shape, part, first);
@@ -284,9 +284,9 @@ void launch_forward(const MaskedAttentionArgs& args, const AttentionScratch& scr
   const dim3 grid(shape.blocks(), cuda::blocks_for(shape.queries, kAttentionMmaQueries));
   cuda::launch<forward_mma_kernel<kDim, kPaired>>(
       {grid, kMmaThreads, 0, stream}, args.q.data, rows_of(args.q, kDim), args.k.as<const Half>(),
-      rows_of(args.k, kDim), args.v.as<const Half>(), rows_of(args.v, kDim), scratch.visible.as<const std::uint64_t>(),
-      args.score_y.as<const float>(), args.score_x.as<const float>(), grid_of(args), args.out.data,
-      args.out.dtype == DType::bf16, scratch.partial.as<float>(), scratch.stats.as<float>(), shape);
+      rows_of(args.k, kDim), args.v.as<const Half>(), rows_of(args.v, kDim), words_of(args, scratch),
+      args.sees_any.as<const int>(), args.score_y.as<const float>(), args.score_x.as<const float>(), grid_of(args),
+      args.out.data, args.out.dtype == DType::bf16, scratch.partial.as<float>(), scratch.stats.as<float>(), shape);
 }
 
 bool has_aligned_rows(const View& x) {

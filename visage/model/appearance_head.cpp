@@ -1,6 +1,7 @@
 #include "visage/model/appearance_head.h"
 
 #include "ops/mask_pool/mask_pool.h"
+#include "ops/row_program/row_program.h"
 #include "ops/shape/concatenate.h"
 
 namespace visage {
@@ -25,14 +26,23 @@ AppearanceOutput AppearanceHead::operator()(const Tensor& embeddings, const Back
     pooled.push_back(result.pooled);
     counts.push_back(result.counts);
   }
-  return embed(embeddings, std::move(pooled), std::move(counts));
+  return {object_embed_(embeddings), appearance_embed_(ops::concatenate(pooled, 2)), pooled, counts};
 }
 
 AppearanceOutput AppearanceHead::embed(const Tensor& embeddings, std::vector<Tensor> pooled,
                                        std::vector<Tensor> counts) const {
+  ops::RowProgram program(embeddings.device(), embeddings.size(0), embeddings.size(1));
+  const auto apply = [&](const nn::Mlp& mlp, ops::RowProgram::Rows x) {
+    for (const nn::Linear& layer : mlp.layers)
+      x = program.linear(x, layer.weight, layer.bias, {.relu = &layer != &mlp.layers.back()});
+    return program.store(x);
+  };
   AppearanceOutput out;
-  out.object = object_embed_(embeddings);
-  out.appearance = appearance_embed_(ops::concatenate(pooled, 2));
+  program.branch();
+  out.object = apply(object_embed_, program.load(embeddings));
+  program.branch();
+  out.appearance = apply(appearance_embed_, program.load_beside(pooled));
+  program.run();
   out.pooled = std::move(pooled);
   out.counts = std::move(counts);
   return out;

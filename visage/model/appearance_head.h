@@ -26,7 +26,7 @@ class AppearanceHead {
   /// Backbone maps and masks are constants here, as in the released code: the appearance loss does not reach them.
   AppearanceOutput operator()(const Tensor& embeddings, const BackboneFeatures& features,
                               std::span<const Tensor> mask_logits) const;
-  /// The embeddings from masks that are pooled already: `pooled` holds one [N, Q, C] a level.
+  /// The embeddings for inference, from masks that are pooled already: `pooled` holds one [N, Q, C] a level.
   AppearanceOutput embed(const Tensor& embeddings, std::vector<Tensor> pooled, std::vector<Tensor> counts) const;
 
   struct Projection {  // "input_proj.<l>.0" and ".0.norm"

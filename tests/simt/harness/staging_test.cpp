@@ -1,8 +1,9 @@
 // Uploads and downloads beside the work, with streams that do nothing until something waits for them: a copy in the
 // wrong order shows.
+#include "tensor/staging.h"
+
 #include "simt/control.h"
 #include "tensor/cuda/stall.h"
-#include "tensor/staging.h"
 #include "tensor/transfer.h"
 #include "tests/support/values.h"
 
