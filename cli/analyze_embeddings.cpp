@@ -35,7 +35,7 @@ struct Kind {
   const Tensor& (*tensor)(const experiments::Sighting& sighting);
 };
 constexpr std::array<Kind, 3> kKinds = {{
-    {"decoder query", [](const experiments::Sighting& s) -> const Tensor& { return s.decoder; }},
+    {"decoder query", [](const experiments::Sighting& s) -> const Tensor& { return s.queries.decoder; }},
     {"object embedding", [](const experiments::Sighting& s) -> const Tensor& { return s.queries.object; }},
     {"appearance embedding", [](const experiments::Sighting& s) -> const Tensor& { return s.queries.appearance; }},
 }};

@@ -163,6 +163,7 @@ void define_eval(CLI::App& program) {
   add_weights(app, c.weights);
   add_precision(app, c.precision);
   add_threads(app, c.threads);
+  add_config_option(app, kTracker, c.overrides, "Tracking");
   app.add_option("--min-score", c.tracking.min_score, "Least score of the tracks that HOTA, IDF1 and ID switches see")
       ->capture_default_str()
       ->type_name("0..1")

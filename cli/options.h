@@ -75,6 +75,8 @@ struct ConfigOption {
 };
 inline constexpr ConfigOption kShortestEdge = {"--shortest-edge", "inference.shortest_edge", "PIXELS",
                                                "Resize frames so that the shorter side has this length"};
+inline constexpr ConfigOption kTracker = {"--tracker", "tracking.tracker", "visage|minvis|idol|ctvis|qdtrack",
+                                          "How objects are followed from frame to frame (docs/trackers.md)"};
 /// After add_config() with the same overrides: CLI11 fills them in the order in which options are defined.
 void add_config_option(CLI::App& app, const ConfigOption& option, Strings& overrides, const char* group);
 

@@ -7,6 +7,7 @@
 #include "cli/track.h"
 #include "tensor/error.h"
 #include "tensor/files.h"
+#include "visage/config/keys.h"
 #include "visage/experiments/sweep.h"
 
 #include <nlohmann/json.hpp>
@@ -33,6 +34,20 @@ constexpr const char* kFootnote =
     "Kim "
     "et al. (ECCV 2024) report for ResNet-50 on the data named; other data and another model, so compare the trend.";
 
+// The keys below `tracking` that the tracker of the setting reads.
+Json setting_json(const TrackingConfig& setting) {
+  Json keys;
+  config::visit_tracking_keys(
+      setting, [&](const std::string& path, const auto& field, const auto& rule, const std::string&) {
+        std::string key = path.substr(path.find('.') + 1);
+        const auto dot = key.find('.');
+        if (dot != std::string::npos && key.substr(0, dot) != keys.at("tracker").template get<std::string>()) return;
+        std::ranges::replace(key, '.', '/');
+        keys[Json::json_pointer("/" + key)] = Json::parse(config::text_of(rule.value(field)));
+      });
+  return keys;
+}
+
 // Evaluations of every setting on every set.
 class Results {
  public:
@@ -57,10 +72,8 @@ class Results {
     for (std::size_t i = 0; i < settings_.size(); ++i) {
       Json groups = Json::object();
       for (const std::string& group : sets_.groups()) groups[group] = metrics(i, group);
-      list.push_back({{"alpha", settings_[i].alpha},
-                      {"window", settings_[i].window},
-                      {"weighting", settings_[i].weighting == MemoryWeighting::paper ? "paper" : "release"},
-                      {"results", groups}});
+      list.push_back(setting_json(settings_[i]));
+      list.back()["results"] = groups;
     }
     return list;
   }
@@ -114,7 +127,8 @@ Table filled(const AblationTable& ablation, const Results& results, const std::v
 std::vector<AblationTable> chosen_tables(const SweepCommand& command, const TrackingConfig& base) {
   std::vector<Ablation> chosen = command.tables;
   if (chosen.empty())
-    chosen = {Ablation::memory, Ablation::alpha, Ablation::pseudo, Ablation::window, Ablation::weighting};
+    chosen = {Ablation::memory, Ablation::trackers, Ablation::alpha,
+              Ablation::pseudo, Ablation::window,   Ablation::weighting};
   std::vector<AblationTable> tables;
   for (const Ablation ablation : chosen) tables.push_back(experiments::ablation_table(ablation, base));
   return tables;
@@ -188,6 +202,7 @@ void define_sweep(CLI::App& program) {
   add_choice(app, "--table", c.tables,
              {{"all", {}},
               {"4", {Ablation::memory}},
+              {"5", {Ablation::trackers}},
               {"6", {Ablation::alpha}},
               {"7", {Ablation::pseudo}},
               {"window", {Ablation::window}},

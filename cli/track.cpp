@@ -134,6 +134,7 @@ constexpr ConfigOption kTrackingOptions[] = {
     {"--scores", "inference.scores", "video|online",
      "Classes and scores from the whole video, at its end, or from the frames so far, with every frame"},
     {"--window", "inference.window", "N", "Frames detected together; results do not depend on it"},
+    kTracker,
     {"--alpha", "tracking.alpha", "0..1", "Weight of appearance against object similarity"},
     {"--memory", "tracking.window", "W", "Frames the memory bank keeps"},
     {"--weighting", "tracking.weighting", "paper|release", "Whether the newest frame weighs most or least"},

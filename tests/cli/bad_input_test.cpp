@@ -126,6 +126,9 @@ TEST_F(BadInput, Configuration) {
   const std::string config = file("typo.toml", "[tracking]\nalhpa = 0.5\n");
   refuses(clip().frames, 2, config + ":2", {"--config", config});
   refuses(clip().frames, 2, "tracking.alpha", {"--set", "tracking.alhpa=0.5"});
+  refuses(clip().frames, 2, "tracking.tracker must be \"visage\" or \"minvis\"", {"--tracker", "sort"});
+  refuses(clip().frames, 2, "tracking.ctvis.nms_iou must be a number from 0.0 to 1.0; got 2",
+          {"--set", "tracking.ctvis.nms_iou=2"});
   refuses(clip().frames, 2, "alpha", {"--alpha", "2"});
   refuses(clip().frames, 2, "gpu9", {"--device", "gpu9"});
   refuses(clip().frames, 2, "device cpu", {"--device", "cuda"});

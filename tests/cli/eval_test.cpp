@@ -118,6 +118,17 @@ TEST_F(EvalModel, WhatItWritesScoresTheSameAsWhatItSays) {
   EXPECT_EQ(results[0].at("segmentations").size(), 5u);
 }
 
+TEST_F(EvalModel, TracksWithTheTrackerThatIsNamed) {
+  const auto results = [&](const std::vector<std::string>& more) {
+    const Ended ended = run(joined(arguments({"--output", folder_ / "results.json"}), more));
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    return read_text(folder_ / "results.json");
+  };
+  const std::string idol = results({"--tracker", "idol"});
+  EXPECT_EQ(idol, results({"--set", "tracking.tracker=idol"}));
+  EXPECT_NE(idol, results({}));
+}
+
 TEST_F(EvalModel, TheTruthItselfScoresHundred) {
   const json annotations = json::parse(read_text(data_ + "/instances.json")).at("annotations");
   json results = json::array();

@@ -35,14 +35,20 @@ class Sweep : public testing::Test {
 
 TEST_F(Sweep, EverySettingScoresAsEvalDoes) {
   const json report = swept({});
-  EXPECT_EQ(report.at("settings").size(), 14u);
+  EXPECT_EQ(report.at("settings").size(), 14u + 11u + 4u);
   std::vector<double> aps;
   for (const json& setting : report.at("settings")) {
-    const std::string alpha = setting.at("alpha").dump(), window = setting.at("window").dump();
-    SCOPED_TRACE("alpha " + alpha + ", W " + window);
-    const Ended alone = run(test::with_tiny_model(
-        {"eval", "--data", data_, "--json", folder_ / "eval.json", "--set", "tracking.alpha=" + alpha, "--set",
-         "tracking.window=" + window, "--set", "tracking.weighting=" + setting.at("weighting").get<std::string>()}));
+    json keys = setting;
+    keys.erase("results");
+    SCOPED_TRACE(keys.dump());
+    std::vector<std::string> command = {"eval", "--data", data_, "--json", folder_ / "eval.json"};
+    keys = keys.flatten();
+    for (const auto& [pointer, value] : keys.items()) {
+      std::string key = pointer.substr(1);
+      std::ranges::replace(key, '/', '.');
+      command.insert(command.end(), {"--set", "tracking." + key + "=" + value.dump()});
+    }
+    const Ended alone = run(test::with_tiny_model(command));
     ASSERT_EQ(alone.code, 0) << alone.err;
     const json want = json::parse(read_text(folder_ / "eval.json"));
     const json& got = setting.at("results").at("swap");
@@ -72,8 +78,8 @@ TEST_F(Sweep, PrintsTheChosenTableBesideThePapers) {
 
 TEST_F(Sweep, RefusesWhatItCannotScore) {
   expect_refusal(run({"sweep", "--data", data_}), 2, "sweep", "--weights FILE");
-  expect_refusal(run(test::with_tiny_model({"sweep", "--table", "5"})), 2, "sweep",
-                 "\"5\" is not one of all|4|6|7|window|weighting");
+  expect_refusal(run(test::with_tiny_model({"sweep", "--table", "3"})), 2, "sweep",
+                 "\"3\" is not one of all|4|5|6|7|window|weighting");
   expect_refusal(run(test::with_tiny_model({"sweep", "--data", folder_ / "nowhere"})), 1, "sweep",
                  "nowhere/instances.json");
   expect_refusal(run(test::with_tiny_model({"sweep", "--seeds", "0"})), 2, "sweep", "--seeds");

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
 #include <unistd.h>
 
@@ -167,6 +168,18 @@ TEST(Track, OptionsWinOverSetWinsOverTheFile) {
   EXPECT_EQ(record.at("frames"), 1);
   EXPECT_EQ(record.at("complete"), true);
   EXPECT_THAT(record.at("arguments"), testing::Contains("tracking.alpha=0.25"));
+}
+
+TEST(Track, FollowsObjectsWithAnyTracker) {
+  const test::TemporaryFolder folder;
+  std::set<std::string> different;
+  for (const std::string tracker : {"visage", "minvis", "idol", "ctvis", "qdtrack"}) {
+    SCOPED_TRACE(tracker);
+    different.insert(results(clip().frames, folder / tracker, {"--tracker", tracker, "--id-maps"}));
+    const json record = json::parse(read_text(folder / (tracker + "/run.json")));
+    EXPECT_THAT(record.at("configuration").get<std::string>(), HasSubstr("tracker = \"" + tracker + "\"\n"));
+  }
+  EXPECT_GE(different.size(), 4u) << "they do not all say the same";
 }
 
 TEST(Track, TakesExtremeSizes) {

@@ -19,7 +19,7 @@ void visit_model_keys(C& model, Visitor&& visit) {
   visit("model.detector.num_classes", detector.num_classes, IntegerRange{1, 10000},
         "Classes without \"no object\". Must be that of the weights.");
   visit("model.detector.num_queries", detector.num_queries, IntegerRange{1, 10000},
-        "Object queries, and so the most objects a video can have.");
+        "Object queries: the most objects that a frame can have.");
   visit("model.detector.hidden", detector.hidden, IntegerRange{32, 4096},
         "Channels of tokens, queries and mask features; a multiple of 32 and of heads.");
   visit("model.detector.heads", detector.heads, IntegerRange{1, 64}, "Attention heads.");
@@ -37,8 +37,71 @@ void visit_model_keys(C& model, Visitor&& visit) {
         "Hidden channels of the decoder's feed-forward networks.");
 }
 
+inline Choice<Embedding> embedding_choice() {
+  return {{{Embedding::object, "object"},
+           {Embedding::appearance, "appearance"},
+           {Embedding::both, "both"},
+           {Embedding::decoder, "decoder"}}};
+}
+
+inline Choice<Solver> solver_choice() { return {{{Solver::greedy, "greedy"}, {Solver::hungarian, "hungarian"}}}; }
+
+/// tracking.idol and tracking.ctvis.
+template <class C, class Visitor>
+void visit_bi_softmax_keys(const std::string& section, C& tracker, Visitor&& visit) {
+  visit(section + ".embedding", tracker.embedding, embedding_choice(), "As in tracking.minvis.");
+  visit(section + ".solver", tracker.solver, solver_choice(),
+        "\"greedy\": detections choose their tracks in the order of their scores. \"hungarian\": the greatest sum of "
+        "matches.");
+  visit(section + ".least_score", tracker.least_score, NumberRange{0, 1},
+        "A query whose class probability exceeds this is a detection.");
+  visit(section + ".nms_iou", tracker.nms_iou, NumberRange{0, 1},
+        "Detections whose masks overlap more than this with a better one are duplicates and dropped. 1: none is.");
+  visit(section + ".least_match", tracker.least_match, NumberRange{0, 1},
+        "A detection continues a track if their bi-softmax exceeds this.");
+  visit(section + ".birth_score", tracker.birth_score, NumberRange{0, 1},
+        "A detection without a track starts one if its class probability exceeds this.");
+  visit(section + ".memory", tracker.memory, IntegerRange{1, 1000}, "Last embeddings that a track keeps.");
+  visit(section + ".patience", tracker.patience, IntegerRange{1, 1000000},
+        "Frames without a detection after which a track is forgotten.");
+  visit(section + ".least_hits", tracker.least_hits, IntegerRange{0, 1000000},
+        "Tracks with less detections that go unseen are noise and not reported. 0: none is.");
+}
+
+template <class C, class Visitor>
+void visit_qdtrack_keys(C& tracker, Visitor&& visit) {
+  visit("tracking.qdtrack.embedding", tracker.embedding, embedding_choice(), "As in tracking.minvis.");
+  visit("tracking.qdtrack.solver", tracker.solver, solver_choice(), "As in tracking.idol.");
+  visit("tracking.qdtrack.least_score", tracker.least_score, NumberRange{0, 1},
+        "A query whose class probability exceeds this is a detection.");
+  visit("tracking.qdtrack.keep_score", tracker.keep_score, NumberRange{0, 1},
+        "A detection continues a track if its class probability exceeds this.");
+  visit("tracking.qdtrack.birth_score", tracker.birth_score, NumberRange{0, 1},
+        "A detection without a track starts one if its class probability exceeds this.");
+  visit("tracking.qdtrack.nms_iou", tracker.nms_iou, NumberRange{0, 1},
+        "Detections whose masks overlap more than this with a better one are duplicates and dropped. 1: none is.");
+  visit("tracking.qdtrack.low_score_iou", tracker.low_score_iou, NumberRange{0, 1},
+        "The same for detections below keep_score, and for backdrops.");
+  visit("tracking.qdtrack.least_match", tracker.least_match, NumberRange{0, 1},
+        "A detection belongs to a track if their bi-softmax exceeds this.");
+  visit("tracking.qdtrack.momentum", tracker.momentum, NumberRange{0, 1},
+        "Share of the new embedding in that of its track.");
+  visit("tracking.qdtrack.patience", tracker.patience, IntegerRange{1, 1000000},
+        "Frames without a detection after which a track is forgotten.");
+  visit("tracking.qdtrack.backdrop_frames", tracker.backdrop_frames, IntegerRange{0, 1000},
+        "Frames for which detections that belong to no track are remembered, so that no track takes what resembles "
+        "them.");
+}
+
 template <class C, class Visitor>
 void visit_tracking_keys(C& tracking, Visitor&& visit) {
+  visit("tracking.tracker", tracking.tracker,
+        Choice<TrackerKind>{{{TrackerKind::visage, "visage"},
+                             {TrackerKind::minvis, "minvis"},
+                             {TrackerKind::idol, "idol"},
+                             {TrackerKind::ctvis, "ctvis"},
+                             {TrackerKind::qdtrack, "qdtrack"}}},
+        "Which tracker; docs/trackers.md explains them. Those other than \"visage\" have a section each.");
   visit("tracking.alpha", tracking.alpha, NumberRange{0, 1},
         "Weight of appearance in the similarity: (1 - alpha) cos(object) + alpha cos(appearance).");
   visit("tracking.window", tracking.window, IntegerRange{1, 1000}, "W, frames that the memory bank keeps.");
@@ -46,6 +109,15 @@ void visit_tracking_keys(C& tracking, Visitor&& visit) {
         Choice<MemoryWeighting>{{{MemoryWeighting::paper, "paper"}, {MemoryWeighting::release, "release"}}},
         "How the memory weighs its frames: \"paper\" the newest most (Eq. 1), \"release\" the newest least (the "
         "released code).");
+  visit("tracking.minvis.embedding", tracking.minvis.embedding, embedding_choice(),
+        "What is compared: the object or the appearance embedding, both weighted by tracking.alpha, or the query as it "
+        "leaves the decoder.");
+  visit("tracking.minvis.solver", tracking.minvis.solver, solver_choice(),
+        "\"greedy\": queries choose their tracks in the order of their scores. \"hungarian\": the greatest sum of "
+        "similarities.");
+  visit_bi_softmax_keys("tracking.idol", tracking.idol, visit);
+  visit_bi_softmax_keys("tracking.ctvis", tracking.ctvis, visit);
+  visit_qdtrack_keys(tracking.qdtrack, visit);
 }
 
 template <class C, class Visitor>

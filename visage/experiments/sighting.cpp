@@ -29,8 +29,8 @@ Sighting sight(const pipeline::QueryFrame& frame, std::span<const std::optional<
   const std::size_t queries = frame.run_lengths.size();
   // Copies: a sighting outlives the detection.
   const auto host = [](const Tensor& rows) { return rows ? to_device(rows, {}) : Tensor{}; };
-  Sighting sighting{{host(frame.queries.logits), host(frame.queries.object), host(frame.queries.appearance)},
-                    host(frame.decoder),
+  Sighting sighting{{host(frame.queries.logits), host(frame.queries.object), host(frame.queries.appearance),
+                     host(frame.queries.decoder)},
                     std::vector<int>(queries, -1),
                     std::vector<int>(truth.size(), -1)};
   const Tensor scores = ops::max_class_score(sighting.queries.logits);

@@ -10,8 +10,7 @@ namespace visage::experiments {
 
 /// The queries of one frame and the annotated objects they show.
 struct Sighting {
-  tracking::FrameQueries queries;
-  Tensor decoder;                    // [Q, C]
+  tracking::FrameQueries queries;    // without masks
   std::vector<int> object_of_query;  // the object that the query's mask overlaps most, with an IoU of at least 0.5; -1
   std::vector<int> query_of_object;  // of the queries that show the object, that with the best class score; -1
 };

@@ -2,9 +2,11 @@
 
 #include "tensor/error.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 namespace visage::pipeline {
 namespace {
@@ -13,6 +15,11 @@ std::string temporary_folder() {
   const char* folder = std::getenv("TMPDIR");
   return folder && *folder ? folder : "/tmp";
 }
+
+struct TableRow {
+  std::int32_t track;
+  std::uint32_t end;
+};
 
 files::FilePtr open_file() {
   files::FilePtr file = files::unnamed_file(temporary_folder());
@@ -23,39 +30,42 @@ files::FilePtr open_file() {
 
 }  // namespace
 
-MaskSpool::MaskSpool(int tracks) : tracks_(tracks), file_(open_file()) {}
+MaskSpool::MaskSpool() : file_(open_file()) {}
 
-void MaskSpool::append(const std::vector<std::string>& masks) {
-  check<ShapeError>(static_cast<int>(masks.size()) == tracks_, "MaskSpool: ", masks.size(), " masks for ", tracks_,
-                    " tracks");
-  // A frame is a table with the end of every mask, relative to the end of the table, and the masks.
-  std::vector<std::uint32_t> ends;
+void MaskSpool::append(std::span<const Entry> masks) {
+  // A frame is a table with the track and the end of every mask, relative to the end of the table, and the masks.
+  std::vector<TableRow> table;
   std::uint32_t bytes = 0;
-  for (const std::string& mask : masks) ends.push_back(bytes += static_cast<std::uint32_t>(mask.size()));
+  for (const auto& [track, mask] : masks)
+    table.push_back({.track = track, .end = bytes += static_cast<std::uint32_t>(mask.size())});
   std::FILE* file = file_.get();
   bool written = std::fseek(file, end_, SEEK_SET) == 0 &&
-                 std::fwrite(ends.data(), sizeof(std::uint32_t), ends.size(), file) == ends.size();
-  for (const std::string& mask : masks)
-    written = written && std::fwrite(mask.data(), 1, mask.size(), file) == mask.size();
+                 std::fwrite(table.data(), sizeof(TableRow), table.size(), file) == table.size();
+  for (const Entry& entry : masks)
+    written = written && std::fwrite(entry.mask.data(), 1, entry.mask.size(), file) == entry.mask.size();
   written = written && std::fflush(file) == 0;
   check<InputError>(written, "cannot keep the masks in ", temporary_folder(), ": ", std::strerror(errno),
                     "; set TMPDIR to a folder with free space");
-  frame_offsets_.push_back(end_);
-  end_ += static_cast<std::int64_t>(ends.size() * sizeof(std::uint32_t)) + bytes;
+  frames_.push_back({.offset = end_, .masks = std::ssize(table)});
+  end_ += static_cast<std::int64_t>(table.size() * sizeof(TableRow)) + bytes;
 }
 
 std::string MaskSpool::read(std::int64_t frame, int track) const {
+  const Frame& place = frames_.at(static_cast<std::size_t>(frame));
   std::FILE* file = file_.get();
-  const auto table = static_cast<std::size_t>(tracks_);
-  std::vector<std::uint32_t> ends(table);
-  const std::int64_t offset = frame_offsets_.at(static_cast<std::size_t>(frame));
-  bool read =
-      std::fseek(file, offset, SEEK_SET) == 0 && std::fread(ends.data(), sizeof(std::uint32_t), table, file) == table;
-  const std::uint32_t begin = track > 0 ? ends[track - 1] : 0;
-  std::string mask(ends[track] - begin, '\0');
-  const auto masks = offset + static_cast<std::int64_t>(table * sizeof(std::uint32_t));
-  read = read && std::fseek(file, masks + begin, SEEK_SET) == 0 &&
-         std::fread(mask.data(), 1, mask.size(), file) == mask.size();
+  std::vector<TableRow> table(static_cast<std::size_t>(place.masks));
+  bool read = std::fseek(file, place.offset, SEEK_SET) == 0 &&
+              std::fread(table.data(), sizeof(TableRow), table.size(), file) == table.size();
+  const auto row = std::ranges::lower_bound(table, track, {}, &TableRow::track);
+  if (read && (row == table.end() || row->track != track)) return {};
+  std::string mask;
+  if (read) {
+    const std::uint32_t begin = row == table.begin() ? 0 : std::prev(row)->end;
+    mask.resize(row->end - begin);
+    const auto masks = place.offset + static_cast<std::int64_t>(table.size() * sizeof(TableRow));
+    read =
+        std::fseek(file, masks + begin, SEEK_SET) == 0 && std::fread(mask.data(), 1, mask.size(), file) == mask.size();
+  }
   check<InputError>(read, "cannot read the masks back from ", temporary_folder(), ": ", std::strerror(errno));
   return mask;
 }

@@ -2,7 +2,9 @@
 #include "tensor/files.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace visage::pipeline {
@@ -12,19 +14,26 @@ namespace visage::pipeline {
 class MaskSpool {
  public:
   /// throws InputError if no temporary file can be made.
-  explicit MaskSpool(int tracks);
+  MaskSpool();
 
-  /// Appends a frame: for every track the compressed run-length string of its mask, empty where it has none.
-  /// throws InputError when the disk is full.
-  void append(const std::vector<std::string>& masks);
-  std::int64_t frames() const { return static_cast<std::int64_t>(frame_offsets_.size()); }
+  /// The mask of a track as compressed run-length string.
+  struct Entry {
+    int track;
+    std::string_view mask;
+  };
+  /// Appends a frame: the tracks that have a mask in it, in ascending order. throws InputError when the disk is full.
+  void append(std::span<const Entry> masks);
+  std::int64_t frames() const { return static_cast<std::int64_t>(frames_.size()); }
   /// The mask of a track in a frame; empty where it has none.
   [[nodiscard]] std::string read(std::int64_t frame, int track) const;
 
  private:
-  int tracks_;
+  struct Frame {
+    std::int64_t offset;  // of the table in front of the masks
+    std::int64_t masks;
+  };
   files::FilePtr file_;
-  std::vector<std::int64_t> frame_offsets_;  // of each frame's table of mask ends
+  std::vector<Frame> frames_;
   std::int64_t end_ = 0;
 };
 

@@ -160,6 +160,9 @@ class OutputWriter::Maps {
   void add(const FrameResult& result, const FrameMasks& masks) {
     std::vector<std::uint16_t> ids(static_cast<std::size_t>(result.size.height * result.size.width));
     for (std::size_t i = result.objects.size(); i-- > 0;) {
+      check<InputError>(result.objects[i].track < 0xffff,
+                        "id maps have 16 bits, and there are more than 65535 tracks; "
+                        "leave them out");
       const auto id = static_cast<std::uint16_t>(result.objects[i].track + 1);
       for (std::size_t p = 0; p < ids.size(); ++p)
         if (masks.bytes[i][p]) ids[p] = id;

@@ -25,8 +25,7 @@ std::vector<std::string> encode(const std::vector<ops::QueryMask>& masks, const 
 
 QueryFrame query_frame(const Detection& batch, std::int64_t item) {
   return {.queries = {ops::select(batch.class_logits, item), ops::select(batch.object, item),
-                      ops::select(batch.appearance, item)},
-          .decoder = ops::select(batch.decoder, item),
+                      ops::select(batch.appearance, item), ops::select(batch.decoder, item)},
           .mask_logits = ops::select(batch.mask_logits, item)};
 }
 

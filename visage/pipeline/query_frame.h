@@ -12,9 +12,8 @@ namespace visage::pipeline {
 /// What the detector says about one frame, in the form that tracks are made of; row q of everything is query q. The
 /// tensors are where the detector is, unless it says otherwise, masks and run lengths on the host.
 struct QueryFrame {
-  tracking::FrameQueries queries;
+  tracking::FrameQueries queries;        // without the masks, which are below
   Tensor host_logits;                    // [Q, C+1] the logits of the queries on the host
-  Tensor decoder;                        // [Q, C] the queries as they leave the decoder, before the embedding heads
   Tensor mask_logits;                    // [Q, h, w] of the padded network input, at a quarter of its size
   ops::ImageSize size;                   // of the masks
   std::vector<ops::QueryMask> masks;     // at the output size

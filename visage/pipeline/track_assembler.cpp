@@ -1,8 +1,6 @@
 #include "visage/pipeline/track_assembler.h"
 
 #include "tensor/stage_timer.h"
-#include "tensor/transfer.h"
-#include "visage/tracking/visage_tracker.h"
 
 #include <algorithm>
 
@@ -16,26 +14,30 @@ TrackAssembler::TrackAssembler(const AssemblyOptions& options, std::unique_ptr<t
 }
 
 TrackAssembler::TrackAssembler(const AssemblyOptions& options, const TrackingConfig& tracking)
-    : TrackAssembler(options, std::make_unique<tracking::VisageTracker>(tracking)) {}
+    : TrackAssembler(options, tracking::make_tracker(tracking)) {}
 
-void TrackAssembler::start(const Tensor& logits) {
-  const int tracks = static_cast<int>(logits.size(0));
-  classes_ = static_cast<int>(logits.size(1)) - 1;
-  scores_.emplace(tracks, classes_);
-  spool_ = std::make_unique<MaskSpool>(tracks);
-  emitted_.resize(tracks);
+tracking::FrameTracks TrackAssembler::tracks_of(const QueryFrame& frame) {
+  if (frame.tracked) return device_tracker()->read(*frame.tracked);
+  tracking::FrameQueries queries = frame.queries;
+  queries.masks = frame.masks;
+  return tracker_->step(queries);
 }
 
 FrameResult TrackAssembler::add(const QueryFrame& frame) {
   const StageTimer timer("tracker");
-  if (!scores_) start(frame.queries.logits);
-  const tracking::FrameTracks tracks =
-      frame.tracked ? device_tracker()->read(*frame.tracked) : tracker_->step(frame.queries);
+  if (!scores_) {
+    classes_ = static_cast<int>(frame.queries.logits.size(1)) - 1;
+    scores_.emplace(classes_);
+    spool_ = std::make_unique<MaskSpool>();
+  }
+  const tracking::FrameTracks tracks = tracks_of(frame);
   assignment_ = tracks.query_of_track;
+  emitted_.resize(assignment_.size());
   scores_->add_logits(frame.host_logits, assignment_);
   for (std::size_t track = 0; track < assignment_.size(); ++track)
     if (const int query = assignment_[track]; query >= 0)
       scores_->add_quality(static_cast<int>(track), frame.masks[query].quality_sum, frame.masks[query].quality_count);
+  for (const int track : tracks.noise) scores_->remove(track);
   const std::vector<ScoredTrack> listed = list_tracks(frame);
   spool_->append(kept_masks(frame, listed));
   FrameResult result{spool_->frames() - 1, frame.size, {}};
@@ -50,24 +52,28 @@ FrameResult TrackAssembler::add(const QueryFrame& frame) {
 }
 
 std::vector<ScoredTrack> TrackAssembler::list_tracks(const QueryFrame& frame) const {
-  std::vector<ScoredTrack> tracks;
-  for (const ScoredTrack& scored : scores_->best_per_track()) {
-    const int query = assignment_[scored.track];
-    if (scored.score >= options_.min_score && query >= 0 && !frame.run_lengths[query].empty()) tracks.push_back(scored);
-  }
+  std::vector<int> visible;
+  for (std::size_t track = 0; track < assignment_.size(); ++track)
+    if (const int query = assignment_[track]; query >= 0 && !frame.run_lengths[query].empty())
+      visible.push_back(static_cast<int>(track));
+  std::vector<ScoredTrack> tracks = scores_->best_class_of(visible);
+  std::erase_if(tracks, [&](const ScoredTrack& scored) { return scored.score < options_.min_score; });
   return tracks;
 }
 
-std::vector<std::string> TrackAssembler::kept_masks(const QueryFrame& frame,
-                                                    const std::vector<ScoredTrack>& listed) const {
-  std::vector<std::string> masks(assignment_.size());
+std::vector<MaskSpool::Entry> TrackAssembler::kept_masks(const QueryFrame& frame,
+                                                         const std::vector<ScoredTrack>& listed) const {
+  std::vector<MaskSpool::Entry> masks;
   const auto keep = [&](int track) {
-    if (const int query = assignment_[track]; query >= 0) masks[track] = frame.run_lengths[query];
+    const int query = assignment_[track];
+    if (query >= 0 && !frame.run_lengths[query].empty()) masks.push_back({track, frame.run_lengths[query]});
   };
-  if (options_.scores == ScoreMode::online)  // what was not said at this frame is not part of the result
+  if (options_.scores == ScoreMode::online) {  // what was not said at this frame is not part of the result
     for (const ScoredTrack& scored : listed) keep(scored.track);
-  else
-    for (std::size_t track = 0; track < masks.size(); ++track) keep(static_cast<int>(track));
+    std::ranges::sort(masks, {}, &MaskSpool::Entry::track);
+  } else {
+    for (std::size_t track = 0; track < assignment_.size(); ++track) keep(static_cast<int>(track));
+  }
   return masks;
 }
 

@@ -46,7 +46,7 @@ struct VideoTrack {
 class TrackAssembler {
  public:
   TrackAssembler(const AssemblyOptions& options, std::unique_ptr<tracking::Tracker> tracker);
-  /// With the tracker of VISAGE. throws UsageError for impossible options.
+  /// With the tracker that the configuration names. throws UsageError for impossible options.
   TrackAssembler(const AssemblyOptions& options, const TrackingConfig& tracking);
 
   /// The next frame.
@@ -68,11 +68,11 @@ class TrackAssembler {
     double score_sum = 0;
     int frames = 0, label = 0;
   };
-  void start(const Tensor& logits);
+  tracking::FrameTracks tracks_of(const QueryFrame& frame);
   /// The tracks of the current frame that reach min_score and have a mask, best first, each once.
   std::vector<ScoredTrack> list_tracks(const QueryFrame& frame) const;
-  /// Run-length strings of the current frame by track: what belongs to the result of the video.
-  std::vector<std::string> kept_masks(const QueryFrame& frame, const std::vector<ScoredTrack>& listed) const;
+  /// Run-length strings of the current frame, ascending by track: what belongs to the result of the video.
+  std::vector<MaskSpool::Entry> kept_masks(const QueryFrame& frame, const std::vector<ScoredTrack>& listed) const;
   int top_k() const { return options_.top_k > 0 ? options_.top_k : classes_; }
 
   AssemblyOptions options_;

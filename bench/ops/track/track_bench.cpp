@@ -1,7 +1,8 @@
-// One step of the tracker at the official size: 100 queries, 256 channels, two banks of W = 5 frames, 40 + 1 classes.
+// One step of each tracker at the official size: 100 queries, 256 channels, 40 + 1 classes; VISAGE with two banks of
+// W = 5 frames, the others with masks of 1280 x 720.
 #include "bench/support/gpu.h"
 #include "ops/track/tracker_step.h"
-#include "visage/tracking/visage_tracker.h"
+#include "visage/tracking/tracker.h"
 
 #include <benchmark/benchmark.h>
 
@@ -27,18 +28,51 @@ Tensor noisy(const Tensor& x, std::mt19937& random) {
   return y;
 }
 
-void tracker_step(benchmark::State& state) {
+constexpr std::int64_t kWidth = 1280, kHeight = 720;
+
+// A box, one of 20 places: five queries show each object, a little apart.
+visage::ops::QueryMask box(std::int64_t query) {
+  const std::int64_t place = query % 20, left = 256 * (place % 5) + 2 * (query / 20), top = 180 * (place / 5);
+  visage::ops::QueryMask mask;
+  mask.bits.resize(kWidth * kHeight / 64);
+  for (std::int64_t x = left; x < left + 200; ++x)
+    for (std::int64_t pixel = x * kHeight + top; pixel < x * kHeight + top + 150; ++pixel)
+      mask.bits[pixel / 64] |= std::uint64_t{1} << pixel % 64;
+  return mask;
+}
+
+// Frame after frame of the same objects, of which every fifth query is sure.
+void tracker_step(benchmark::State& state, const visage::TrackingConfig& config) {
   std::mt19937 random(1);
   const Tensor object = normal({kQueries, kChannels}, random), appearance = normal({kQueries, kChannels}, random);
+  std::vector<visage::ops::QueryMask> masks;
+  for (std::int64_t query = 0; query < kQueries; ++query) masks.push_back(box(query));
   std::vector<visage::tracking::FrameQueries> frames;
-  for (int i = 0; i < 8; ++i)
-    frames.push_back({normal({kQueries, 41}, random), noisy(object, random), noisy(appearance, random)});
-  visage::tracking::VisageTracker tracker;
-  for (const auto& frame : frames) benchmark::DoNotOptimize(tracker.step(frame));
+  for (int i = 0; i < 8; ++i) {
+    frames.push_back({normal({kQueries, 41}, random), noisy(object, random), noisy(appearance, random), {}, masks});
+    frames.back().decoder = frames.back().object;
+    for (std::int64_t query = 0; query < 20; ++query) frames.back().logits.data<float>()[query * 41 + query] += 8;
+  }
+  const auto tracker = visage::tracking::make_tracker(config);
+  for (const auto& frame : frames) benchmark::DoNotOptimize(tracker->step(frame));
   std::size_t next = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(tracker.step(frames[next++ % frames.size()]));
+  for (auto _ : state) benchmark::DoNotOptimize(tracker->step(frames[next++ % frames.size()]));
 }
-BENCHMARK(tracker_step)->Unit(benchmark::kMicrosecond);
+
+visage::TrackingConfig kept_duplicates(visage::TrackerKind tracker) {
+  visage::TrackingConfig config{.tracker = tracker};
+  config.idol.nms_iou = config.ctvis.nms_iou = 1;
+  return config;
+}
+
+using Kind = visage::TrackerKind;
+BENCHMARK_CAPTURE(tracker_step, visage, {.tracker = Kind::visage})->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(tracker_step, minvis, {.tracker = Kind::minvis})->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(tracker_step, idol, {.tracker = Kind::idol})->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(tracker_step, idol_without_nms, kept_duplicates(Kind::idol))->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(tracker_step, ctvis, {.tracker = Kind::ctvis})->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(tracker_step, ctvis_without_nms, kept_duplicates(Kind::ctvis))->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(tracker_step, qdtrack, {.tracker = Kind::qdtrack})->Unit(benchmark::kMicrosecond);
 
 // On a GPU. Bytes of a step: the frame, copied; the frames of the window; both memories.
 void tracker_step_gpu(benchmark::State& state) {

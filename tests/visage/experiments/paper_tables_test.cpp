@@ -24,8 +24,20 @@ TEST(PaperTables, ChangeWhatTheyAreAbout) {
 
   const AblationTable pseudo = ablation_table(Ablation::pseudo, kBase);
   EXPECT_FALSE(pseudo.rows[0].tracking) << "another system";
-  EXPECT_EQ(pseudo.rows[3].paper, (std::vector<std::optional<double>>{65.8, 63.0}));
-  for (const AblationTable& table : {memory, alpha, pseudo})
+  EXPECT_EQ(pseudo.rows[4].tracking, TrackingConfig{.tracker = TrackerKind::ctvis}) << "as it comes";
+  EXPECT_EQ(pseudo.rows[6].paper, (std::vector<std::optional<double>>{65.8, 63.0}));
+
+  const AblationTable trackers = ablation_table(Ablation::trackers, kBase);
+  ASSERT_EQ(trackers.rows.size(), 12u);
+  const TrackingConfig &without = *trackers.rows[3].tracking, &with = *trackers.rows[4].tracking;
+  EXPECT_EQ(with.tracker, TrackerKind::ctvis);
+  EXPECT_EQ(with.ctvis.embedding, Embedding::both) << "what VISAGE compares";
+  EXPECT_EQ(with.ctvis.nms_iou, 0.6);
+  EXPECT_EQ(without.ctvis.nms_iou, 1);
+  EXPECT_EQ(trackers.rows[5].tracking->ctvis.solver, Solver::hungarian);
+  EXPECT_EQ(trackers.rows[5].tracking->ctvis.nms_iou, 0.6);
+  EXPECT_EQ(trackers.rows[11].tracking, kBase);
+  for (const AblationTable& table : {memory, alpha, pseudo, trackers})
     for (const AblationRow& row : table.rows) EXPECT_EQ(row.paper.size(), table.paper_columns.size()) << row.name;
 }
 
@@ -35,10 +47,17 @@ TEST(PaperTables, TheWindowOfTheConfigurationIsAmongTheWindows) {
   EXPECT_EQ(table.rows[3].tracking->window, 4);
 }
 
+TEST(PaperTables, AreOfTheTrackerOfVisageUnlessTheySayOtherwise) {
+  const TrackingConfig configured{.tracker = TrackerKind::minvis, .alpha = 0.75, .window = 5};
+  EXPECT_EQ(ablation_table(Ablation::memory, configured).rows[3].tracking, kBase);
+  EXPECT_EQ(ablation_table(Ablation::trackers, configured).rows[11].tracking, kBase);
+}
+
 TEST(PaperTables, EachSettingIsRunOnce) {
   const AblationTable tables[] = {ablation_table(Ablation::memory, kBase), ablation_table(Ablation::alpha, kBase),
-                                  ablation_table(Ablation::pseudo, kBase), ablation_table(Ablation::weighting, kBase)};
-  EXPECT_EQ(settings_of(tables).size(), 4u + 3u + 0u + 1u);
+                                  ablation_table(Ablation::pseudo, kBase), ablation_table(Ablation::weighting, kBase),
+                                  ablation_table(Ablation::trackers, kBase)};
+  EXPECT_EQ(settings_of(tables).size(), 4u + 3u + 4u + 1u + 11u);
   EXPECT_EQ(settings_of({tables, 1}).back(), kBase);
 }
 

@@ -18,7 +18,6 @@ Tensor matrix(const std::vector<std::vector<float>>& rows) {
 Sighting sighting(std::vector<int> object_of_query, const std::vector<std::vector<float>>& appearance) {
   Sighting result{
       .queries = {matrix({{1, 0}, {1, 0}, {0, 1}}), matrix({{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}), matrix(appearance)},
-      .decoder = {},
       .object_of_query = object_of_query,
       .query_of_object = {-1, -1}};
   for (int query = 0; query < 3; ++query)
