@@ -26,14 +26,11 @@ double seconds_now() {
 }
 
 // Points of the losses: call n of batch b draws from the stream "<seed>/points/<b>/<n>".
-UniformSource points_of_batch(std::int64_t seed, std::int64_t batch) {
-  return
-      [prefix = std::to_string(seed) + "/points/" + std::to_string(batch) + "/", call = 0](const Dims& shape) mutable {
-        Tensor t = Tensor::empty(shape);
-        const nn::HashStream stream(prefix + std::to_string(call++));
-        for (std::int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = stream.uniform(i);
-        return t;
-      };
+UniformSource points_of_batch(std::int64_t seed, std::int64_t batch, Device device) {
+  const std::string prefix = std::to_string(seed) + "/points/" + std::to_string(batch) + "/";
+  return [prefix, device, call = 0](const Dims& shape) mutable {
+    return nn::HashStream(prefix + std::to_string(call++)).uniform(shape, device);
+  };
 }
 
 // "loss_mask_3" and "loss_mask" are one kind.
@@ -74,6 +71,14 @@ autograd::Activations activations(Recompute chosen, Recompute part) {
   return chosen == part || chosen == Recompute::all ? autograd::Activations::recompute : autograd::Activations::keep;
 }
 
+TrainingLossConfig losses_of(const TrainConfig& recipe) {
+  TrainingLossConfig config;
+  config.masks.num_points = recipe.num_points;
+  config.backbone = activations(recipe.recompute, Recompute::backbone);
+  config.encoder = activations(recipe.recompute, Recompute::encoder);
+  return config;
+}
+
 // Averages of few steps forget faster: the random weights of the beginning would stay in them for too long.
 double decay_of_step(double decay, std::int64_t steps) {
   const auto t = static_cast<double>(steps);
@@ -102,6 +107,7 @@ constexpr const char* kAverageName = "ema.";
 Trainer::Trainer(const Config& config, Model& model)
     : config_(config),
       model_(model),
+      objective_(model, losses_of(config.train)),
       sources_(make_sources(config)),
       parameters_(trained_parameters(model.params(), config.train)) {
   set_precision(config.train.precision, model.device());  // refuses before the first step
@@ -199,24 +205,27 @@ Batch Trainer::next_batch(StepReport& report) {
 
 void Trainer::back_propagate(const Batch& batch, StepReport& report) {
   const TrainConfig& recipe = config_.train;
-  TrainingLossConfig losses_config;
-  losses_config.masks.num_points = recipe.num_points;
-  losses_config.backbone = activations(recipe.recompute, Recompute::backbone);
-  losses_config.encoder = activations(recipe.recompute, Recompute::encoder);
   // Again at every step: an evaluation in between computes in f32.
   const ops::Autocast precision(set_precision(recipe.precision, model_.device()));
   autograd::Tape tape;
   const Device device = model_.device();
-  const TrainingLosses losses = training_losses(model_, to_device(batch.images, device), batch.targets, batch.frames,
-                                                points_of_batch(recipe.seed, batch.step), losses_config);
   const double share = 1.0 / recipe.accumulate;
+  // All that the device is given goes there before its first kernel: a copy behind queued work would wait for it.
+  const Tensor images = to_device(batch.images, device);
+  const BatchTargets targets(batch.targets, device);
+  const auto factor = static_cast<float>(share);
+  const Tensor seed = to_device(Tensor::from({1}, &factor), device);
+  const TrainingLosses losses =
+      objective_(images, targets, batch.frames, points_of_batch(recipe.seed, batch.step, device));
+  {
+    const StageTimer timer("backward");
+    tape.backward(losses.total, seed);
+  }
+  // Read when the backward is queued: the device has something to do meanwhile. Gradients of bad losses are not used.
   const std::vector<float> values = values_of(losses);
   report.total += share * values.back();
   add_terms(losses, values, share, report.terms);
   check_finite(losses, values);
-  const StageTimer timer("backward");
-  const auto seed = static_cast<float>(share);
-  tape.backward(losses.total, to_device(Tensor::from({1}, &seed), device));
 }
 
 void Trainer::update(StepReport& report) {

@@ -65,6 +65,7 @@ class Trainer {
 
   const Config config_;
   Model& model_;
+  TrainingObjective objective_;
   std::vector<Source> sources_;
   std::vector<TrainedParameter> parameters_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;

@@ -28,13 +28,6 @@ struct Shape {
 
 constexpr std::int64_t kInstances = 4;  // of every frame
 
-Tensor uniform_numbers(const Dims& size, const std::string& name) {
-  Tensor t = Tensor::empty(size);
-  const nn::HashStream stream(name);
-  for (std::int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = stream.uniform(i);
-  return t;
-}
-
 // Instance i is a rectangle that moves to the right.
 FrameTargets rectangles(std::int64_t height, std::int64_t width, std::int64_t frame) {
   FrameTargets targets;
@@ -49,6 +42,12 @@ FrameTargets rectangles(std::int64_t height, std::int64_t width, std::int64_t fr
   return targets;
 }
 
+TrainingLossConfig with_points(int count) {
+  TrainingLossConfig config;
+  config.masks.num_points = count;
+  return config;
+}
+
 class Steps {
  public:
   Steps(const Config& config, const Shape& shape, DType products)
@@ -56,7 +55,8 @@ class Steps {
         shape_(shape),
         products_(products),
         model_(config.model),
-        images_(uniform_numbers({shape.clips * shape.frames, shape.height, shape.width, 3}, "images")) {
+        objective_(model_, with_points(config.train.num_points)),
+        images_(nn::HashStream("images").uniform({shape.clips * shape.frames, shape.height, shape.width, 3})) {
     const Mask2FormerConfig& detector = config.model.detector;
     nn::initialise(model_.params(), {.seed = 1, .heads = detector.heads, .points = detector.points});
     parameters_ = train::trained_parameters(model_.params(), config.train);
@@ -70,18 +70,16 @@ class Steps {
 
   double step() {
     for (const train::TrainedParameter& parameter : parameters_) autograd::zero_grad(parameter.value);
-    TrainingLossConfig losses_config;
-    losses_config.masks.num_points = config_.train.num_points;
     int call = 0;
     const auto points = [&](const Dims& size) {
-      return uniform_numbers(size, std::to_string(step_) + "/" + std::to_string(call++));
+      return nn::HashStream(std::to_string(step_) + "/" + std::to_string(call++)).uniform(size);
     };
     const ops::Autocast products(products_);
     autograd::Tape tape;
     TrainingLosses losses;
     {
       const StageTimer timer("forward");
-      losses = training_losses(model_, images_, targets_, shape_.frames, points, losses_config);
+      losses = objective_(images_, BatchTargets(targets_, {}), shape_.frames, points);
     }
     {
       const StageTimer timer("backward");
@@ -114,6 +112,7 @@ class Steps {
   const Shape shape_;
   const DType products_;
   Model model_;
+  TrainingObjective objective_;
   Tensor images_;  // [N, H, W, 3]
   std::vector<FrameTargets> targets_;
   std::vector<train::TrainedParameter> parameters_;

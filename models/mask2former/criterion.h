@@ -1,6 +1,7 @@
 #pragma once
 #include "models/mask2former/masked_decoder.h"
 #include "models/mask2former/targets.h"
+#include "ops/assign/matched_rows.h"
 
 #include <functional>
 #include <span>
@@ -16,12 +17,8 @@ struct LossTerm {
   Tensor value;  // f32 [1]
 };
 
-/// Which query explains which instance in one frame, ordered by query.
-struct FrameMatch {
-  std::vector<std::int64_t> queries, instances;
-};
-
-/// Draws uniform numbers in [0, 1) of the given shape. The criterion asks for them in a fixed order.
+/// Draws uniform numbers in [0, 1) of the given shape, where the model is (else they are copied there, for which the
+/// host may have to wait). The criterion asks for them in a fixed order.
 using UniformSource = std::function<Tensor(const Dims& shape)>;
 
 struct CriterionConfig {
@@ -34,8 +31,9 @@ struct CriterionConfig {
 
 struct CriterionOutput {
   std::vector<LossTerm> losses;  // loss_ce, loss_mask, loss_dice of the last head; _0, _1, ... of heads 0, 1, ...
-  std::vector<std::vector<FrameMatch>> matches;  // a head (last first, then 0, 1, ...), a frame
-  std::vector<std::vector<Tensor>> costs;        // likewise: the matching cost [Q, instances]
+  // What was matched and why, a head (last first, then 0, 1, ...), where the model is.
+  std::vector<ops::MatchedRows> matches;
+  std::vector<Tensor> costs;  // [N, Q, most instances of a frame]
 };
 
 /// The set-prediction loss of Mask2Former (Cheng et al. 2022, section 3.3) on every head, frame by frame: queries are
@@ -43,26 +41,23 @@ struct CriterionOutput {
 /// the others "no object". Mask terms are divided by the number of instances over all frames.
 ///
 /// Mask logits are linear in the mask features, so the matching samples the features once a frame and multiplies, and
-/// full logits exist only for matched queries (identity I30).
+/// full logits exist only for matched queries (identity I30). How many queries are matched does not depend on the
+/// costs, so the host queues all of it without seeing a result. Costs that are not finite make the losses NaN on a GPU
+/// and throw NonFiniteError on the CPU.
 class MaskCriterion {
  public:
-  MaskCriterion(int num_classes, const CriterionConfig& config);
+  MaskCriterion(int num_classes, const CriterionConfig& config, Device device);
 
-  /// heads: from the decoder; mask_features [N, h, w, C]; targets: N frames. `world_masks` replaces the number of
-  /// instances as the divisor where batches are spread over processes (0: this process alone).
+  /// heads: from the decoder; mask_features [N, h, w, C]; targets: of the N frames. `world_masks` replaces the number
+  /// of instances as the divisor where batches are spread over processes (0: this process alone).
   CriterionOutput operator()(std::span<const HeadOutput> heads, const Tensor& mask_features,
-                             std::span<const FrameTargets> targets, const UniformSource& uniform,
-                             double world_masks = 0) const;
+                             const BatchTargets& targets, const UniformSource& uniform, double world_masks = 0) const;
 
  private:
-  Tensor matching_cost(const Tensor& class_logits, const Tensor& mask_embedding, const Tensor& mask_features,
-                       const FrameTargets& target, const Tensor& points) const;
-  void match(const HeadOutput& head, const Tensor& mask_features, std::span<const FrameTargets> targets,
-             const UniformSource& uniform, CriterionOutput& out) const;
-  Tensor class_loss(const HeadOutput& head, std::span<const FrameTargets> targets,
-                    std::span<const FrameMatch> matches) const;
-  void mask_losses(const HeadOutput& head, const Tensor& mask_features, std::span<const FrameTargets> targets,
-                   std::span<const FrameMatch> matches, const UniformSource& uniform, double num_masks,
+  Tensor matching_cost(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
+                       const UniformSource& uniform) const;
+  void mask_losses(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
+                   const ops::MatchedRows& matches, const UniformSource& uniform, double num_masks,
                    const std::string& suffix, CriterionOutput& out) const;
 
   int num_classes_;

@@ -1,8 +1,45 @@
 #include "models/mask2former/targets.h"
 
+#include "tensor/transfer.h"
+
 #include <algorithm>
 
 namespace visage {
+namespace {
+
+std::vector<std::int64_t> counts_of(std::span<const FrameTargets> frames) {
+  std::vector<std::int64_t> counts;
+  for (const FrameTargets& frame : frames) counts.push_back(frame.count());
+  return counts;
+}
+
+// The masks of all frames, u8 [instances, H, W].
+Tensor all_masks(std::span<const FrameTargets> frames, std::int64_t instances) {
+  check<ShapeError>(!frames.empty(), "BatchTargets: there is no frame");
+  const Dims& first = frames[0].masks.size();
+  Tensor all = Tensor::empty({instances, first[1], first[2]}, DType::u8);
+  std::uint8_t* out = all.data<std::uint8_t>();
+  for (const FrameTargets& frame : frames) {
+    check<ShapeError>(frame.masks.size() == Dims{frame.count(), first[1], first[2]}, "BatchTargets: masks must be [",
+                      frame.count(), ", ", first[1], ", ", first[2], "] like those of the first frame; got ",
+                      frame.masks.size());
+    out = std::copy_n(frame.masks.data<std::uint8_t>(), frame.masks.numel(), out);
+  }
+  return all;
+}
+
+}  // namespace
+
+BatchTargets::BatchTargets(std::span<const FrameTargets> frames, Device device)
+    : instances(counts_of(frames), device), masks(to_device(all_masks(frames, instances.rows()), device)) {
+  const Tensor host = Tensor::empty({instances.rows()}, DType::i64);
+  auto* label = host.data<std::int64_t>();
+  for (const FrameTargets& frame : frames) {
+    label = std::copy(frame.labels.begin(), frame.labels.end(), label);
+    ids.insert(ids.end(), frame.ids.begin(), frame.ids.end());
+  }
+  labels = to_device(host, device);
+}
 
 void mark_absent(std::vector<FrameTargets>& frames, std::int64_t num_classes, AbsentLabels rule) {
   if (frames.empty()) return;

@@ -1,7 +1,9 @@
 #pragma once
+#include "ops/shape/row_ranges.h"
 #include "tensor/tensor.h"
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace visage {
@@ -13,6 +15,18 @@ struct FrameTargets {
   Tensor masks;                      // u8 [instances, H, W] at the size of the network input; empty where not visible
 
   std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
+};
+
+/// The targets of a batch of frames where the model is: brought there once, for all heads of the criterion. The
+/// instances of all frames are numbered through, frame by frame.
+struct BatchTargets {
+  /// throws ShapeError if there is no frame or their masks differ in size.
+  BatchTargets(std::span<const FrameTargets> frames, Device device);
+
+  ops::RowRanges instances;       // of every frame
+  std::vector<std::int64_t> ids;  // on the host
+  Tensor labels;                  // i64 [instances of all frames]
+  Tensor masks;                   // u8 [instances of all frames, H, W]
 };
 
 /// How an instance that is missing from a frame of its clip is trained (docs/fidelity.md).

@@ -65,14 +65,6 @@ HashStream::HashStream(std::string_view name) : start_(0xcbf29ce484222325u) {
   for (const char c : name) start_ = (start_ ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
 }
 
-float HashStream::uniform(std::int64_t index) const {
-  std::uint64_t z = start_ + (static_cast<std::uint64_t>(index) + 1) * 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  z ^= z >> 31;
-  return static_cast<float>(z >> 40) * 0x1p-24f;
-}
-
 void fill_test_weights(ParamStore& store, std::string_view seed) {
   for (const Entry& entry : store.entries()) {
     const HashStream stream(std::string(seed) + "/" + entry.name);

@@ -1,21 +1,24 @@
 #pragma once
 #include "nn/param_store.h"
+#include "ops/random/splitmix.h"
+#include "ops/random/uniform.h"
 
 #include <cstdint>
 #include <string_view>
 
 namespace visage::nn {
 
-/// Numbers anybody can compute again: a hash of a name and an index, the same on every machine.
-/// FNV-1a of the name, then SplitMix64 at position `index` (Steele et al., "Fast splittable pseudorandom number
-/// generators", 2014); the upper 24 bits make an exact float32.
+/// Numbers anybody can compute again: a hash of a name and an index, the same on every machine. FNV-1a of the name is
+/// where the stream of ops::uniform_at (ops/random/splitmix.h) starts.
 class HashStream {
  public:
   explicit HashStream(std::string_view name);
   /// In [0, 1).
-  float uniform(std::int64_t index) const;
+  float uniform(std::int64_t index) const { return ops::uniform_at(start_, index); }
   /// In [-1, 1).
   float symmetric(std::int64_t index) const { return 2.f * uniform(index) - 1.f; }
+  /// The numbers uniform(0), uniform(1), ... as a tensor, computed where it is.
+  Tensor uniform(const Dims& size, Device device = {}) const { return ops::uniform(start_, size, device); }
 
  private:
   std::uint64_t start_;

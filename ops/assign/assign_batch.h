@@ -1,5 +1,6 @@
 #pragma once
 #include "ops/assign/hungarian.h"
+#include "tensor/tensor.h"
 
 namespace visage::ops {
 

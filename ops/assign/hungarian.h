@@ -1,6 +1,5 @@
 #pragma once
-#include "tensor/tensor.h"
-
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -31,7 +30,5 @@ struct Assignment {
                                 Objective objective = Objective::minimise);
 [[nodiscard]] Assignment assign(std::span<const double> cost, std::int64_t rows, std::int64_t columns,
                                 Objective objective = Objective::minimise);
-/// cost f32 or f64 [rows, columns], contiguous, on the CPU. Not differentiable.
-[[nodiscard]] Assignment assign(const Tensor& cost, Objective objective = Objective::minimise);
 
 }  // namespace visage::ops

@@ -95,33 +95,31 @@ struct EmbeddingArgs {
 void embedding_loss_cuda(const EmbeddingArgs& args, StreamHandle stream);
 void embedding_loss_backward_cuda(const EmbeddingArgs& args, StreamHandle stream);
 
-struct MaskCostArgs {
-  View logits;   // [Q,P]
-  View targets;  // [G,P]
-  View cost;     // [Q,G]
-};
-void sigmoid_ce_cost_cpu(const MaskCostArgs& args);
-void dice_cost_cpu(const MaskCostArgs& args);
-
+/// Matching costs of N frames. The instances of frame n are the rows starts[n] to starts[n + 1] of labels and targets,
+/// and the first columns of its costs; the columns beyond are 0.
 struct ClassCostArgs {
-  View logits;  // [Q,K]
+  View logits;  // [N,Q,K]
   View labels;  // i64 [G], every one in [0,K)
-  View cost;    // [Q,G]
+  View starts;  // i64 [N + 1]
+  View cost;    // [N,Q,most]
 };
 void class_cost_cpu(const ClassCostArgs& args);
 void class_cost_cuda(const ClassCostArgs& args, StreamHandle stream);
 
 /// cost = ce_weight * sigmoid ce + dice_weight * dice + class_weight * class cost.
 struct CombinedCostArgs {
-  View logits, targets;  // [Q,P], [G,P]
-  View class_cost;       // [Q,G] or empty
-  View cost;             // [Q,G]
-  View scratch;          // f32 [mask_cost_scratch(Q, G, P)]
+  View logits, targets;  // [N,Q,P], [G,P]
+  View starts;           // i64 [N + 1]
+  View class_cost;       // [N,Q,most] or empty
+  View cost;             // [N,Q,most]
+  View scratch;          // CUDA: f32 [N, mask_cost_scratch(Q, most, P)]
   double ce_weight, dice_weight, class_weight;
 };
+void combined_cost_cpu(const CombinedCostArgs& args);
 inline constexpr std::int64_t kMaskCostSlice = 512;  // points that one block sums
+constexpr std::int64_t mask_cost_slices(std::int64_t points) { return (points + kMaskCostSlice - 1) / kMaskCostSlice; }
 constexpr std::int64_t mask_cost_scratch(std::int64_t queries, std::int64_t instances, std::int64_t points) {
-  return (points + kMaskCostSlice - 1) / kMaskCostSlice * (2 * queries * instances + 2 * queries + instances);
+  return mask_cost_slices(points) * (2 * queries * instances + 2 * queries + instances);
 }
 void combined_cost_cuda(const CombinedCostArgs& args, StreamHandle stream);
 

@@ -4,87 +4,111 @@
 #include "ops/dispatch.h"
 #include "ops/loss/cross_entropy.h"
 #include "ops/loss/loss_kernels.h"
+#include "ops/shape/views.h"
 
 namespace visage::ops {
 namespace {
 
-void check_masks(const char* op, const Tensor& logits, const Tensor& targets) {
-  check<ShapeError>(logits.rank() == 2 && targets.rank() == 2 && logits.size(1) == targets.size(1) &&
-                        logits.size(1) > 0 && logits.is_contiguous() && targets.is_contiguous(),
-                    op, ": logits and targets must be contiguous [Q,P] and [G,P], P > 0; got ", logits.size(), " and ",
-                    targets.size());
+/// logits [N,Q,P], targets [G,P].
+void check_masks(const char* op, const Tensor& logits, const Tensor& targets, const RowRanges& instances) {
+  check<ShapeError>(logits.rank() == 3 && targets.rank() == 2 && logits.size(2) == targets.size(1) &&
+                        logits.size(2) > 0 && logits.is_contiguous() && targets.is_contiguous(),
+                    op, ": logits and targets must be contiguous [N,Q,P] and [G,P], P > 0; got ", logits.size(),
+                    " and ", targets.size());
+  check<ShapeError>(instances.items() == logits.size(0) && instances.rows() == targets.size(0), op, ": ",
+                    instances.items(), " frames of ", instances.rows(), " instances for logits ", logits.size(),
+                    " and targets ", targets.size());
   check<DTypeError>(logits.dtype() == DType::f32 && targets.dtype() == DType::f32, op,
                     ": logits and targets must be f32; got ", logits.dtype(), " and ", targets.dtype());
-  check<DeviceError>(targets.device() == logits.device(), op, ": logits and targets must be on one device");
+  check<DeviceError>(targets.device() == logits.device() && instances.starts().device() == logits.device(), op,
+                     ": logits and targets must be on one device");
   autograd::not_differentiable(op, {logits, targets});
 }
 
-/// A weight of 0 leaves its part out; class_cost may be empty.
-Tensor combined_cost(const Tensor& logits, const Tensor& targets, const Tensor& class_cost,
+/// A weight of 0 leaves its part out; class_cost [N,Q,most] may be empty.
+Tensor combined_cost(const Tensor& logits, const Tensor& targets, const RowRanges& instances, const Tensor& class_cost,
                      const MatchingCostWeights& weights) {
-  const std::int64_t queries = logits.size(0), instances = targets.size(0);
-  Tensor cost = Tensor::empty({queries, instances}, DType::f32, logits.device());
-  note_work(6.0 * static_cast<double>(cost.numel()) * static_cast<double>(logits.size(1)), logits, targets, class_cost,
-            cost);
+  const std::int64_t frames = logits.size(0), queries = logits.size(1), points = logits.size(2);
+  Tensor cost = Tensor::empty({frames, queries, instances.most()}, DType::f32, logits.device());
+  CombinedCostArgs args{logits.view(),
+                        targets.view(),
+                        instances.starts().view(),
+                        class_cost ? class_cost.view() : View{},
+                        cost.view(),
+                        {},
+                        weights.mask,
+                        weights.dice,
+                        weights.classes};
+  note_work(6.0 * static_cast<double>(queries * instances.rows()) * static_cast<double>(points), logits, targets,
+            class_cost, cost);
   on_device(
-      logits.device(),
-      [&] {
-        Tensor ce = Tensor::zeros(cost.size()), dice = Tensor::zeros(cost.size());
-        if (weights.mask != 0) sigmoid_ce_cost_cpu({logits.view(), targets.view(), ce.view()});
-        if (weights.dice != 0) dice_cost_cpu({logits.view(), targets.view(), dice.view()});
-        for (std::int64_t i = 0; i < cost.numel(); ++i) {
-          const double classes = class_cost ? weights.classes * static_cast<double>(class_cost.data<float>()[i]) : 0;
-          cost.data<float>()[i] = static_cast<float>(weights.mask * static_cast<double>(ce.data<float>()[i]) + classes +
-                                                     weights.dice * static_cast<double>(dice.data<float>()[i]));
-        }
-      },
+      logits.device(), [&] { combined_cost_cpu(args); },
       [&](StreamHandle stream) {
-        const std::int64_t floats = mask_cost_scratch(queries, instances, logits.size(1));
+        const std::int64_t floats = frames * mask_cost_scratch(queries, instances.most(), points);
         const Tensor scratch = Tensor::empty({floats}, DType::f32, logits.device());
-        combined_cost_cuda({logits.view(), targets.view(), class_cost ? class_cost.view() : View{}, cost.view(),
-                            scratch.view(), weights.mask, weights.dice, weights.classes},
-                           stream);
+        args.scratch = scratch.view();
+        combined_cost_cuda(args, stream);
       });
+  return cost;
+}
+
+/// One of the mask costs of one frame: logits [Q,P], targets [G,P].
+Tensor mask_cost(const char* op, const Tensor& logits, const Tensor& targets, const MatchingCostWeights& weights) {
+  check<ShapeError>(logits.rank() == 2 && targets.rank() == 2, op, ": logits and targets must be [Q,P] and [G,P]; got ",
+                    logits.size(), " and ", targets.size());
+  const std::int64_t count = targets.size(0);
+  const RowRanges instances({&count, 1}, logits.device());
+  const Tensor frame = reshape(logits, {1, logits.size(0), logits.size(1)});
+  check_masks(op, frame, targets, instances);
+  return select(combined_cost(frame, targets, instances, {}, weights), 0);
+}
+
+/// logits [N,Q,K], labels [G] -> [N,Q,most].
+Tensor class_costs(const char* op, const Tensor& logits, const Tensor& labels, const RowRanges& instances) {
+  check<ShapeError>(logits.rank() == 3 && logits.size(0) == instances.items() && logits.size(2) > 0 &&
+                        logits.is_contiguous() && labels.size() == Dims{instances.rows()},
+                    op, ": class logits must be contiguous [", instances.items(), ",Q,K], K > 0, and labels [",
+                    instances.rows(), "]; got ", logits.size(), " and ", labels.size());
+  check<DTypeError>(logits.dtype() == DType::f32, op, ": logits must be f32; got ", logits.dtype());
+  check<DeviceError>(labels.device() == logits.device() && instances.starts().device() == logits.device(), op,
+                     ": logits and labels must be on one device");
+  loss_detail::check_labels(op, labels, logits.size(2));
+  autograd::not_differentiable(op, {logits});
+  Tensor cost = Tensor::empty({logits.size(0), logits.size(1), instances.most()}, DType::f32, logits.device());
+  const ClassCostArgs args{logits.view(), labels.view(), instances.starts().view(), cost.view()};
+  note_work(5.0 * static_cast<double>(logits.numel()), logits, labels, cost);
+  on_device(
+      logits.device(), [&] { class_cost_cpu(args); }, [&](StreamHandle stream) { class_cost_cuda(args, stream); });
   return cost;
 }
 
 }  // namespace
 
 Tensor batch_sigmoid_ce_cost(const Tensor& logits, const Tensor& targets) {
-  check_masks("batch_sigmoid_ce_cost", logits, targets);
-  return combined_cost(logits, targets, {}, {.classes = 0, .mask = 1, .dice = 0});
+  return mask_cost("batch_sigmoid_ce_cost", logits, targets, {.classes = 0, .mask = 1, .dice = 0});
 }
 
 Tensor batch_dice_cost(const Tensor& logits, const Tensor& targets) {
-  check_masks("batch_dice_cost", logits, targets);
-  return combined_cost(logits, targets, {}, {.classes = 0, .mask = 0, .dice = 1});
-}
-
-Tensor matching_cost(const Tensor& class_logits, const Tensor& labels, const Tensor& mask_logits,
-                     const Tensor& mask_targets, const MatchingCostWeights& weights) {
-  check_masks("matching_cost", mask_logits, mask_targets);
-  const Tensor classes = class_cost(class_logits, labels);
-  check<ShapeError>(classes.size() == Dims{mask_logits.size(0), mask_targets.size(0)},
-                    "matching_cost: class and mask parts must be of the same queries and instances; got ",
-                    classes.size(), " and ", Dims{mask_logits.size(0), mask_targets.size(0)});
-  check<DeviceError>(classes.device() == mask_logits.device(), "matching_cost: all inputs must be on one device");
-  return combined_cost(mask_logits, mask_targets, classes, weights);
+  return mask_cost("batch_dice_cost", logits, targets, {.classes = 0, .mask = 0, .dice = 1});
 }
 
 Tensor class_cost(const Tensor& logits, const Tensor& labels) {
-  check<ShapeError>(logits.rank() == 2 && logits.size(1) > 0 && logits.is_contiguous() && labels.rank() == 1,
-                    "class_cost: logits must be contiguous [Q,K], K > 0, and labels [G]; got ", logits.size(), " and ",
-                    labels.size());
-  check<DTypeError>(logits.dtype() == DType::f32, "class_cost: logits must be f32; got ", logits.dtype());
-  check<DeviceError>(labels.device() == logits.device(), "class_cost: logits and labels must be on one device");
-  loss_detail::check_labels("class_cost", labels, logits.size(1));
-  autograd::not_differentiable("class_cost", {logits});
-  Tensor cost = Tensor::empty({logits.size(0), labels.size(0)}, DType::f32, logits.device());
-  const ClassCostArgs args{logits.view(), labels.view(), cost.view()};
-  note_work(5.0 * static_cast<double>(logits.numel()), logits, labels, cost);
-  on_device(
-      logits.device(), [&] { class_cost_cpu(args); }, [&](StreamHandle stream) { class_cost_cuda(args, stream); });
-  return cost;
+  check<ShapeError>(logits.rank() == 2 && labels.rank() == 1, "class_cost: logits must be [Q,K] and labels [G]; got ",
+                    logits.size(), " and ", labels.size());
+  const std::int64_t count = labels.size(0);
+  const RowRanges instances({&count, 1}, logits.device());
+  return select(class_costs("class_cost", reshape(logits, {1, logits.size(0), logits.size(1)}), labels, instances), 0);
+}
+
+Tensor matching_cost(const Tensor& class_logits, const Tensor& mask_logits, const RowRanges& instances,
+                     const Tensor& labels, const Tensor& mask_targets, const MatchingCostWeights& weights) {
+  check_masks("matching_cost", mask_logits, mask_targets, instances);
+  check<ShapeError>(class_logits.rank() == 3 && class_logits.size(1) == mask_logits.size(1),
+                    "matching_cost: class logits must be [N,Q,K] of the queries of mask logits; got ",
+                    class_logits.size(), " and ", mask_logits.size());
+  check<DeviceError>(class_logits.device() == mask_logits.device(), "matching_cost: all inputs must be on one device");
+  return combined_cost(mask_logits, mask_targets, instances,
+                       class_costs("matching_cost", class_logits, labels, instances), weights);
 }
 
 }  // namespace visage::ops

@@ -1,5 +1,5 @@
 #pragma once
-#include "tensor/tensor.h"
+#include "ops/shape/row_ranges.h"
 
 namespace visage::ops {
 
@@ -23,9 +23,11 @@ struct MatchingCostWeights {
   double classes = 2, mask = 5, dice = 5;
 };
 
-/// The weighted sum of the three, mask logits read once: what the matcher minimises. class_logits [Q,K], labels [G],
-/// mask_logits [Q,P], mask_targets [G,P] -> [Q,G].
-[[nodiscard]] Tensor matching_cost(const Tensor& class_logits, const Tensor& labels, const Tensor& mask_logits,
-                                   const Tensor& mask_targets, const MatchingCostWeights& weights = {});
+/// The weighted sum of the three for N frames, mask logits read once: what the matcher minimises. The G instances of
+/// all frames are given frame by frame. class_logits [N,Q,K], mask_logits [N,Q,P], labels [G], mask_targets [G,P] ->
+/// [N,Q,instances.most()], 0 in the columns beyond a frame's instances.
+[[nodiscard]] Tensor matching_cost(const Tensor& class_logits, const Tensor& mask_logits, const RowRanges& instances,
+                                   const Tensor& labels, const Tensor& mask_targets,
+                                   const MatchingCostWeights& weights = {});
 
 }  // namespace visage::ops

@@ -5,6 +5,7 @@
 #include "ops/simd/vec8.h"
 #include "tensor/cpu/parallel.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -66,52 +67,85 @@ double sum_of(const float* x, std::int64_t count) {
   return total;
 }
 
-}  // namespace
+/// The masks of one frame: logits [Q,P], targets [G,P]. Costs [Q,G].
+struct FrameMasks {
+  const float* logits;
+  const float* targets;
+  std::int64_t queries, instances, points;
+};
 
-void sigmoid_ce_cost_cpu(const MaskCostArgs& args) {
-  const std::int64_t points = args.logits.size[1], instances = args.targets.size[0];
-  cpu::parallel_for(args.logits.size[0], 1, [&](std::int64_t begin, std::int64_t end) {
+std::vector<float> sigmoid_ce_costs(const FrameMasks& masks) {
+  std::vector<float> cost(masks.queries * masks.instances);
+  cpu::parallel_for(masks.queries, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t q = begin; q < end; ++q) {
-      const float* x = args.logits.as<float>() + q * points;
-      const double negative = softplus_sum(x, points);  // cost if every target is 0
-      for (std::int64_t g = 0; g < instances; ++g) {
-        const double product = dot(x, args.targets.as<float>() + g * points, points);
-        args.cost.as<float>()[q * instances + g] =
-            static_cast<float>((negative - product) / static_cast<double>(points));
+      const float* x = masks.logits + q * masks.points;
+      const double negative = softplus_sum(x, masks.points);  // cost if every target is 0
+      for (std::int64_t g = 0; g < masks.instances; ++g) {
+        const double product = dot(x, masks.targets + g * masks.points, masks.points);
+        cost[q * masks.instances + g] = static_cast<float>((negative - product) / static_cast<double>(masks.points));
       }
     }
   });
+  return cost;
 }
 
-void dice_cost_cpu(const MaskCostArgs& args) {
-  const std::int64_t points = args.logits.size[1], instances = args.targets.size[0];
-  std::vector<double> target_sum(instances);
-  for (std::int64_t g = 0; g < instances; ++g) target_sum[g] = sum_of(args.targets.as<float>() + g * points, points);
-  cpu::parallel_for(args.logits.size[0], 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> probability(points);
+std::vector<float> dice_costs(const FrameMasks& masks) {
+  std::vector<float> cost(masks.queries * masks.instances);
+  std::vector<double> target_sum(masks.instances);
+  for (std::int64_t g = 0; g < masks.instances; ++g)
+    target_sum[g] = sum_of(masks.targets + g * masks.points, masks.points);
+  cpu::parallel_for(masks.queries, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> probability(masks.points);
     for (std::int64_t q = begin; q < end; ++q) {
-      const float* x = args.logits.as<float>() + q * points;
-      sigmoids(x, probability.data(), points);
-      const double sum = sum_of(probability.data(), points);
-      for (std::int64_t g = 0; g < instances; ++g) {
-        const double product = dot(probability.data(), args.targets.as<float>() + g * points, points);
-        args.cost.as<float>()[q * instances + g] =
-            static_cast<float>(1 - (2 * product + 1) / (sum + target_sum[g] + 1));
+      sigmoids(masks.logits + q * masks.points, probability.data(), masks.points);
+      const double sum = sum_of(probability.data(), masks.points);
+      for (std::int64_t g = 0; g < masks.instances; ++g) {
+        const double product = dot(probability.data(), masks.targets + g * masks.points, masks.points);
+        cost[q * masks.instances + g] = static_cast<float>(1 - (2 * product + 1) / (sum + target_sum[g] + 1));
       }
     }
   });
+  return cost;
+}
+
+}  // namespace
+
+void combined_cost_cpu(const CombinedCostArgs& args) {
+  const std::int64_t queries = args.cost.size[1], most = args.cost.size[2], points = args.logits.size[2];
+  std::fill_n(args.cost.as<float>(), args.cost.size.numel(), 0.f);
+  for (std::int64_t n = 0; n < args.cost.size[0]; ++n) {
+    const std::int64_t first = args.starts.as<std::int64_t>()[n];
+    const std::int64_t instances = args.starts.as<std::int64_t>()[n + 1] - first;
+    if (instances == 0) continue;
+    const FrameMasks masks{args.logits.as<float>() + n * queries * points, args.targets.as<float>() + first * points,
+                           queries, instances, points};
+    // A part without weight is left out, also where it is not finite.
+    const auto ce = args.ce_weight != 0 ? sigmoid_ce_costs(masks) : std::vector<float>(queries * instances);
+    const auto dice = args.dice_weight != 0 ? dice_costs(masks) : std::vector<float>(queries * instances);
+    for (std::int64_t q = 0; q < queries; ++q) {
+      for (std::int64_t g = 0; g < instances; ++g) {
+        const std::int64_t from = q * instances + g, to = (n * queries + q) * most + g;
+        const double classes =
+            args.class_cost ? args.class_weight * static_cast<double>(args.class_cost.as<float>()[to]) : 0;
+        args.cost.as<float>()[to] = static_cast<float>(args.ce_weight * static_cast<double>(ce[from]) + classes +
+                                                       args.dice_weight * static_cast<double>(dice[from]));
+      }
+    }
+  }
 }
 
 void class_cost_cpu(const ClassCostArgs& args) {
-  const std::int64_t classes = args.logits.size[1], instances = args.labels.size[0];
-  for (std::int64_t q = 0; q < args.logits.size[0]; ++q) {
-    const float* x = args.logits.as<float>() + q * classes;
+  const std::int64_t queries = args.logits.size[1], classes = args.logits.size[2], most = args.cost.size[2];
+  std::fill_n(args.cost.as<float>(), args.cost.size.numel(), 0.f);
+  for (std::int64_t row = 0; row < args.logits.size[0] * queries; ++row) {
+    const std::int64_t* const start = args.starts.as<std::int64_t>() + row / queries;
+    const float* x = args.logits.as<float>() + row * classes;
     const float top = *std::max_element(x, x + classes);
     double sum = 0;
     for (std::int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(x[c] - top));
-    for (std::int64_t g = 0; g < instances; ++g) {
-      const float own = x[args.labels.as<std::int64_t>()[g]];
-      args.cost.as<float>()[q * instances + g] = static_cast<float>(-std::exp(static_cast<double>(own - top)) / sum);
+    for (std::int64_t g = 0; g < start[1] - start[0]; ++g) {
+      const float own = x[args.labels.as<std::int64_t>()[start[0] + g]];
+      args.cost.as<float>()[row * most + g] = static_cast<float>(-std::exp(static_cast<double>(own - top)) / sum);
     }
   }
 }

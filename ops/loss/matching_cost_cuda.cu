@@ -19,7 +19,7 @@ constexpr int kPoints = 32;                    // points in shared memory at a t
 // Rows of 36 floats keep 16-byte loads of eight neighbouring rows free of bank conflicts.
 constexpr int kLeading = kPoints / 4 + 1;
 
-/// Where the sums of all slices lie.
+/// Where the sums of all slices of a frame lie, with room for the most instances that a frame has.
 struct Layout {
   std::int64_t queries, instances, slices;
 
@@ -32,6 +32,7 @@ struct Layout {
   __device__ __forceinline__ std::int64_t target_sum(std::int64_t slice, std::int64_t g) const {
     return slices * 2 * queries * (instances + 1) + slice * instances + g;
   }
+  __device__ __forceinline__ std::int64_t size() const { return target_sum(slices, 0); }
 };
 
 __device__ __forceinline__ float dot(float4 a, float4 b, float sum) {
@@ -51,18 +52,25 @@ __device__ __forceinline__ void write_row_sums(float* sums, const float (&values
 }
 
 /// For every pair x.t and sigmoid(x).t, for every query the sums of softplus(x) and sigmoid(x), for every instance the
-/// sum of t, over the points of one slice. Mapping: block (queries, instances, slice); while loading a warp owns every
-/// eighth row and a lane a point; while multiplying thread i has instance i % 16 and queries i / 16 and i / 16 + 16.
-/// Shared memory: 11.5 KiB.
+/// sum of t, over the points of one slice. Mapping: block (queries, instances, slice of a frame), those beyond a
+/// frame's instances leave at once; while loading a warp owns every eighth row and a lane a point; while multiplying
+/// thread i has instance i % 16 and queries i / 16 and i / 16 + 16. Shared memory: 11.5 KiB.
 __global__ void __launch_bounds__(kThreads)
-    mask_sums_kernel(const float* logits, const float* targets, float* sums, std::int64_t queries,
-                     std::int64_t instances, std::int64_t points) {
+    mask_sums_kernel(const float* logits, const float* targets, const std::int64_t* starts, float* sums,
+                     std::int64_t queries, std::int64_t most, std::int64_t points, std::int64_t slices) {
   VISAGE_SHARED(float4, x, [kQueries][kLeading]);
   VISAGE_SHARED(float4, p, [kQueries][kLeading]);
   VISAGE_SHARED(float4, t, [kInstances][kLeading]);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarpSize, warp = thread / kWarpSize;
   const std::int64_t first_query = std::int64_t{blockIdx.x} * kQueries;
-  const std::int64_t first_instance = std::int64_t{blockIdx.y} * kInstances, slice = blockIdx.z;
+  const std::int64_t first_instance = std::int64_t{blockIdx.y} * kInstances;
+  const std::int64_t frame = blockIdx.z / slices, slice = blockIdx.z % slices;
+  const std::int64_t instances = starts[frame + 1] - starts[frame];
+  if (first_instance >= instances) return;  // the whole block
+  logits += frame * queries * points;
+  targets += starts[frame] * points;
+  const Layout layout{queries, most, slices};
+  sums += frame * layout.size();
   const std::int64_t end = min(points, (slice + 1) * kMaskCostSlice);
   float softplus_sum[kQueries / kWarps] = {}, probability_sum[kQueries / kWarps] = {};
   float target_sum[kInstances / kWarps] = {};
@@ -101,7 +109,6 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
   }
-  const Layout layout{queries, instances, gridDim.z};
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const std::int64_t query = first_query + q + i * kInstances, instance = first_instance + g;
@@ -123,12 +130,18 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Mapping: a thread owns a pair and adds up its slices in f64. class_cost may be null.
 __global__ void __launch_bounds__(kThreads)
-    cost_kernel(const float* sums, const float* class_cost, float* cost, std::int64_t queries, std::int64_t instances,
-                std::int64_t points, std::int64_t slices, double ce_weight, double dice_weight, double class_weight) {
+    cost_kernel(const float* sums, const std::int64_t* starts, const float* class_cost, float* cost,
+                std::int64_t frames, std::int64_t queries, std::int64_t most, std::int64_t points, std::int64_t slices,
+                double ce_weight, double dice_weight, double class_weight) {
   const std::int64_t at = blockIdx.x * std::int64_t{kThreads} + threadIdx.x;
-  if (at >= queries * instances) return;
-  const std::int64_t q = at / instances, g = at % instances;
-  const Layout layout{queries, instances, slices};
+  if (at >= frames * queries * most) return;
+  const std::int64_t frame = at / (queries * most), q = at / most % queries, g = at % most;
+  if (g >= starts[frame + 1] - starts[frame]) {
+    cost[at] = 0;
+    return;
+  }
+  const Layout layout{queries, most, slices};
+  sums += frame * layout.size();
   double with_logit = 0, with_probability = 0, softplus_sum = 0, probability_sum = 0, target_sum = 0;
   for (std::int64_t slice = 0; slice < slices; ++slice) {
     with_logit += static_cast<double>(sums[layout.product(slice, 0, q, g)]);
@@ -148,40 +161,45 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Mapping: a warp owns a query; a lane every 32nd class, then every 32nd instance. A label that is no class costs NaN.
 __global__ void __launch_bounds__(kThreads)
-    class_cost_kernel(const float* logits, const std::int64_t* labels, float* cost, std::int64_t queries,
-                      std::int64_t instances, int classes) {
-  const std::int64_t q = blockIdx.x * std::int64_t{kWarps} + threadIdx.x / kWarpSize;
-  if (q >= queries) return;
-  const float* const x = logits + q * classes;
+    class_cost_kernel(const float* logits, const std::int64_t* labels, const std::int64_t* starts, float* cost,
+                      std::int64_t rows, std::int64_t queries, std::int64_t most, int classes) {
+  const std::int64_t row = blockIdx.x * std::int64_t{kWarps} + threadIdx.x / kWarpSize;
+  if (row >= rows) return;
+  const std::int64_t first = starts[row / queries], instances = starts[row / queries + 1] - first;
+  const float* const x = logits + row * classes;
   const Softmax softmax = warp_softmax(x, classes);
-  for (std::int64_t g = threadIdx.x % kWarpSize; g < instances; g += kWarpSize) {
-    const std::int64_t label = labels[g];
+  for (std::int64_t g = threadIdx.x % kWarpSize; g < most; g += kWarpSize) {
+    const std::int64_t label = g < instances ? labels[first + g] : 0;
     const bool is_class = label >= 0 && label < classes;
-    cost[q * instances + g] = is_class ? -expf(x[label] - softmax.shift) / softmax.sum : NAN;
+    const float value = is_class ? -expf(x[label] - softmax.shift) / softmax.sum : NAN;
+    cost[row * most + g] = g < instances ? value : 0.f;
   }
 }
 
 }  // namespace
 
 void class_cost_cuda(const ClassCostArgs& args, StreamHandle stream) {
-  const std::int64_t queries = args.logits.size[0], instances = args.labels.size[0];
-  if (queries * instances == 0) return;
-  cuda::launch<class_cost_kernel>({cuda::blocks_for(queries, kWarps), kThreads, 0, stream},
-                                  args.logits.as<const float>(), args.labels.as<const std::int64_t>(),
-                                  args.cost.as<float>(), queries, instances, static_cast<int>(args.logits.size[1]));
+  const std::int64_t queries = args.logits.size[1], rows = args.logits.size[0] * queries, most = args.cost.size[2];
+  if (rows * most == 0) return;
+  cuda::launch<class_cost_kernel>({cuda::blocks_for(rows, kWarps), kThreads, 0, stream}, args.logits.as<const float>(),
+                                  args.labels.as<const std::int64_t>(), args.starts.as<const std::int64_t>(),
+                                  args.cost.as<float>(), rows, queries, most, static_cast<int>(args.logits.size[2]));
 }
 
 void combined_cost_cuda(const CombinedCostArgs& args, StreamHandle stream) {
-  const std::int64_t queries = args.logits.size[0], instances = args.targets.size[0], points = args.logits.size[1];
-  if (queries * instances == 0) return;
-  const std::int64_t slices = (points + kMaskCostSlice - 1) / kMaskCostSlice;
-  const dim3 grid(cuda::blocks_for(queries, kQueries), cuda::blocks_for(instances, kInstances),
-                  static_cast<unsigned>(slices));
+  const std::int64_t frames = args.cost.size[0], queries = args.cost.size[1], most = args.cost.size[2];
+  if (args.cost.size.numel() == 0) return;
+  const std::int64_t points = args.logits.size[2], slices = mask_cost_slices(points);
+  const auto* const starts = args.starts.as<const std::int64_t>();
+  const dim3 grid(cuda::blocks_for(queries, kQueries), cuda::blocks_for(most, kInstances),
+                  static_cast<unsigned>(frames * slices));
   cuda::launch<mask_sums_kernel>({grid, kThreads, 0, stream}, args.logits.as<const float>(),
-                                 args.targets.as<const float>(), args.scratch.as<float>(), queries, instances, points);
-  cuda::launch<cost_kernel>({cuda::blocks_for(queries * instances, kThreads), kThreads, 0, stream},
-                            args.scratch.as<const float>(), args.class_cost.as<const float>(), args.cost.as<float>(),
-                            queries, instances, points, slices, args.ce_weight, args.dice_weight, args.class_weight);
+                                 args.targets.as<const float>(), starts, args.scratch.as<float>(), queries, most,
+                                 points, slices);
+  cuda::launch<cost_kernel>({cuda::blocks_for(args.cost.size.numel(), kThreads), kThreads, 0, stream},
+                            args.scratch.as<const float>(), starts, args.class_cost.as<const float>(),
+                            args.cost.as<float>(), frames, queries, most, points, slices, args.ce_weight,
+                            args.dice_weight, args.class_weight);
 }
 
 }  // namespace visage::ops

@@ -2,6 +2,7 @@
 
 #include "tensor/cuda/error.h"
 #include "tensor/cuda/graph.h"
+#include "tensor/cuda/stall.h"
 #include "tensor/cuda/stream.h"
 
 #include <algorithm>
@@ -23,6 +24,9 @@ void copy(const Tensor& to, const Tensor& from) {
   visage::check<CudaError>(
       (source.device == DeviceType::cuda && target.device == DeviceType::cuda) || !is_capturing(stream),
       "copy: between host and device inside a graph; use pinned memory and copy_async");
+  // The driver stages ordinary host memory, and waits for its turn in the stream when its own buffers do not hold it
+  // all.
+  if (source.device == DeviceType::cpu) detail::about_to_stall("cudaMemcpy from ordinary host memory");
   check(cudaMemcpyAsync(target.data, source.data, from.nbytes(), direction(source.device, target.device),
                         static_cast<cudaStream_t>(stream.raw)),
         "cudaMemcpy");

@@ -3,10 +3,11 @@
 
 namespace visage::cuda {
 
-/// A check for the steady state: from the submission of work to its result the host must neither wait for a stream nor
-/// ask the driver for memory, both of which idle the GPU. While a scope is open on a thread, the first such call of the
-/// thread throws CudaError with the scope's name and the place of the call. Waiting for an Event is allowed: that is
-/// how a result is awaited. Calls that vendor libraries make inside are not seen. Costs nothing otherwise.
+/// A check for the steady state: from the submission of work to its result the host must neither wait for a stream, nor
+/// copy ordinary memory to the GPU, nor ask the driver for memory, all of which idle the GPU. While a scope is open on
+/// a thread, the first such call of the thread throws CudaError with the scope's name and the place of the call.
+/// Waiting for an Event is allowed: that is how a result is awaited. Calls that vendor libraries make inside are not
+/// seen. Costs nothing otherwise.
 ///   const NoStallScope scope("submit a frame");
 class NoStallScope {
  public:

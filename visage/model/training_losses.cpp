@@ -3,35 +3,57 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/loss/contrastive_loss.h"
 #include "ops/resize/resize.h"
+#include "ops/shape/gather_rows.h"
+#include "ops/shape/views.h"
 #include "tensor/stage_timer.h"
+#include "tensor/transfer.h"
+
+#include <algorithm>
 
 namespace visage {
 namespace {
 
-// The instances that frames t - 1 and t both show, and the queries that explain them there.
-ops::AnchorPair common_instances(std::span<const FrameTargets> targets, std::span<const FrameMatch> matches,
-                                 std::int64_t frame) {
-  ops::AnchorPair pair{.key_frame = frame - 1, .reference_frame = frame, .key_index = {}, .reference_index = {}};
-  const auto query_of = [&](std::int64_t at, std::int64_t instance) -> std::int64_t {
-    for (std::size_t i = 0; i < matches[at].instances.size(); ++i)
-      if (matches[at].instances[i] == instance && targets[at].ids[instance] >= 0) return matches[at].queries[i];
-    return -1;
-  };
-  for (std::int64_t instance = 0; instance < targets[frame].count(); ++instance) {
-    const std::int64_t before = query_of(frame - 1, instance), now = query_of(frame, instance);
-    if (before < 0 || now < 0) continue;
-    pair.key_index.push_back(before);
-    pair.reference_index.push_back(now);
+/// The anchors of the embedding losses.
+struct Anchors {
+  Tensor queries;                      // i64: for every instance of every frame the row of its query
+  std::vector<ops::AnchorPair> pairs;  // of these rows, a pair of adjacent frames
+  double count = 0;
+};
+
+// Reads which instances have no query, takes them out of `usable` and lets query 0 stand for theirs.
+Tensor only_known_queries(const Tensor& query_of_instance, std::vector<bool>& usable) {
+  const Tensor rows = Tensor::empty(query_of_instance.size(), DType::i64);
+  copy_into(rows, query_of_instance);
+  for (std::size_t i = 0; i < usable.size(); ++i) {
+    std::int64_t& row = rows.data<std::int64_t>()[i];
+    if (row < 0) usable[i] = false;
+    row = std::max<std::int64_t>(row, 0);
   }
-  return pair;
+  return to_device(rows, query_of_instance.device());
 }
 
-std::vector<ops::AnchorPair> anchor_pairs(std::span<const FrameTargets> targets, std::span<const FrameMatch> matches,
-                                          std::int64_t frames) {
-  std::vector<ops::AnchorPair> pairs;
-  for (std::int64_t n = 0; n < static_cast<std::int64_t>(targets.size()); ++n)
-    if (n % frames != 0) pairs.push_back(common_instances(targets, matches, n));
-  return pairs;
+// The instances that two adjacent frames of a clip both show, and the queries that explain them there.
+Anchors find_anchors(const BatchTargets& targets, const ops::MatchedRows& matches, std::int64_t frames) {
+  const ops::RowRanges& instances = targets.instances;
+  std::vector<bool> usable;
+  for (const std::int64_t id : targets.ids) usable.push_back(id >= 0);
+  Anchors anchors{.queries = matches.query_of_instance, .pairs = {}};
+  // Every instance has a query, unless a frame has more of them than there are queries.
+  if (instances.most() > matches.classes.size(1)) anchors.queries = only_known_queries(anchors.queries, usable);
+  for (std::int64_t n = 0; n < instances.items(); ++n) {
+    if (n % frames == 0) continue;
+    ops::AnchorPair pair;
+    for (std::int64_t i = 0; i < std::min(instances.count(n - 1), instances.count(n)); ++i) {
+      const std::int64_t before = instances.first(n - 1) + i, now = instances.first(n) + i;
+      if (!usable[before] || !usable[now]) continue;
+      pair.key_index.push_back(before);
+      pair.reference_index.push_back(now);
+    }
+    anchors.count += static_cast<double>(pair.key_index.size());
+    anchors.pairs.push_back(std::move(pair));
+  }
+  anchors.count = std::max(anchors.count, 1.0);
+  return anchors;
 }
 
 // Mask logits of all queries at the sizes of the appearance levels: the embedding times the resized features.
@@ -48,39 +70,40 @@ std::vector<Tensor> level_masks(const Tensor& mask_embedding, const Tensor& mask
 
 }  // namespace
 
-TrainingLosses training_losses(const Model& model, const Tensor& images, std::span<const FrameTargets> targets,
-                               std::int64_t frames, const UniformSource& uniform, const TrainingLossConfig& config) {
-  check<ShapeError>(frames > 0 && images.size(0) % frames == 0, "training_losses: ", images.size(0),
+TrainingObjective::TrainingObjective(const Model& model, const TrainingLossConfig& config)
+    : model_(model), config_(config), criterion_(model.config().detector.num_classes, config.masks, model.device()) {}
+
+TrainingLosses TrainingObjective::operator()(const Tensor& images, const BatchTargets& targets, std::int64_t frames,
+                                             const UniformSource& uniform) const {
+  check<ShapeError>(frames > 0 && images.size(0) % frames == 0, "TrainingObjective: ", images.size(0),
                     " images are no clips of ", frames, " frames");
   const auto stage = [](const char* name, const auto& run) {
     const StageTimer timer(name);
     return run();
   };
-  const BackboneFeatures features = stage("backbone", [&] { return model.backbone()(images, config.backbone); });
-  const PixelFeatures pixel = stage("pixel decoder", [&] { return model.pixel_decoder()(features, config.encoder); });
-  const DecoderOutput decoded = stage("masked decoder", [&] { return model.decoder()(pixel, MaskDetail::embeddings); });
+  const BackboneFeatures features = stage("backbone", [&] { return model_.backbone()(images, config_.backbone); });
+  const PixelFeatures pixel = stage("pixel decoder", [&] { return model_.pixel_decoder()(features, config_.encoder); });
+  const DecoderOutput decoded =
+      stage("masked decoder", [&] { return model_.decoder()(pixel, MaskDetail::embeddings); });
   TrainingLosses out;
-  out.criterion = stage("matching and mask losses", [&] {
-    const MaskCriterion criterion(model.config().detector.num_classes, config.masks);
-    return criterion(decoded.heads, pixel.mask_features, targets, uniform);
-  });
+  out.criterion = stage("matching and mask losses",
+                        [&] { return criterion_(decoded.heads, pixel.mask_features, targets, uniform); });
   out.terms = out.criterion.losses;
 
   const AppearanceOutput embedded = stage("appearance", [&] {
-    return model.appearance()(decoded.embeddings, features,
-                              level_masks(decoded.heads.back().mask_embedding, pixel.mask_features, features,
-                                          model.appearance().projections().size()));
+    return model_.appearance()(decoded.embeddings, features,
+                               level_masks(decoded.heads.back().mask_embedding, pixel.mask_features, features,
+                                           model_.appearance().projections().size()));
   });
   const StageTimer timer("contrastive losses");
-  const std::vector<ops::AnchorPair> pairs = anchor_pairs(targets, out.criterion.matches.front(), frames);
-  double anchors = 0;
-  for (const ops::AnchorPair& pair : pairs) anchors += static_cast<double>(pair.key_index.size());
-  anchors = std::max(anchors, 1.0);
-  const auto add_branch = [&](const Tensor& embedding, const std::string& suffix) {
+  const Anchors anchors = find_anchors(targets, out.criterion.matches.front(), frames);
+  const auto add_branch = [&](const Tensor& embedding, const std::string& suffix) {  // [N, Q, C]
+    const Tensor rows = ops::gather_rows(ops::reshape(embedding, {-1, embedding.size(2)}), anchors.queries);
+    const Tensor x = ops::reshape(rows, {1, rows.size(0), rows.size(1)});
     out.terms.push_back(
-        {"loss_reid" + suffix, config.contrastive_weight, ops::contrastive_loss(embedding, embedding, pairs, anchors)});
+        {"loss_reid" + suffix, config_.contrastive_weight, ops::contrastive_loss(x, x, anchors.pairs, anchors.count)});
     out.terms.push_back(
-        {"loss_aux_reid" + suffix, config.cosine_weight, ops::cosine_loss(embedding, embedding, pairs, anchors)});
+        {"loss_aux_reid" + suffix, config_.cosine_weight, ops::cosine_loss(x, x, anchors.pairs, anchors.count)});
   };
   add_branch(embedded.object, "");
   add_branch(embedded.appearance, "_app");

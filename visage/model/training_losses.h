@@ -21,9 +21,21 @@ struct TrainingLosses {
 /// The whole training loss of VISAGE for a batch of clips: Mask2Former's set-prediction loss on every head, and for the
 /// embeddings of both branches the contrastive and the cosine loss between adjacent frames, on the queries that the
 /// last head matched to visible instances.
-/// images [clips * frames, H, W, 3]; targets one a frame, frame t of clip b at b * frames + t. Records on the tape of
-/// the caller, if there is one.
-TrainingLosses training_losses(const Model& model, const Tensor& images, std::span<const FrameTargets> targets,
-                               std::int64_t frames, const UniformSource& uniform, const TrainingLossConfig& config);
+class TrainingObjective {
+ public:
+  /// The model outlives the objective.
+  TrainingObjective(const Model& model, const TrainingLossConfig& config);
+
+  /// images [clips * frames, H, W, 3]; targets one a frame, frame t of clip b at b * frames + t. Records on the tape of
+  /// the caller, if there is one. On a GPU the host queues all work without waiting for any, unless a frame has more
+  /// instances than there are queries. throws ShapeError if images and targets do not fit together.
+  TrainingLosses operator()(const Tensor& images, const BatchTargets& targets, std::int64_t frames,
+                            const UniformSource& uniform) const;
+
+ private:
+  const Model& model_;
+  TrainingLossConfig config_;
+  MaskCriterion criterion_;
+};
 
 }  // namespace visage

@@ -112,11 +112,12 @@ BENCHMARK(cosine<On::cpu>)->Name("cosine")->Arg(4)->Arg(40)->MeasureProcessCPUTi
 
 template <On kOn>
 void matching(benchmark::State& state) {
-  const Tensor x = moved(normal({kQueries, kPoints}), kOn), t = moved(bits({kInstances, kPoints}), kOn);
-  const Tensor classes = moved(normal({kQueries, kClasses}), kOn);
+  const Tensor x = moved(normal({1, kQueries, kPoints}), kOn), t = moved(bits({kInstances, kPoints}), kOn);
+  const Tensor classes = moved(normal({1, kQueries, kClasses}), kOn);
   const Tensor labels = moved(Tensor::zeros({kInstances}, DType::i64), kOn);
+  const RowRanges instances({&kInstances, 1}, x.device());
   run(state, kOn, static_cast<double>(x.nbytes() + t.nbytes()),
-      [&] { benchmark::DoNotOptimize(matching_cost(classes, labels, x, t)); });
+      [&] { benchmark::DoNotOptimize(matching_cost(classes, x, instances, labels, t)); });
 }
 BENCHMARK(matching<On::cpu>)->Name("matching")->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 

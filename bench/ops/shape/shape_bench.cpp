@@ -17,8 +17,8 @@ BENCHMARK(concatenation)->UseRealTime();
 
 void rows(benchmark::State& state) {
   const Tensor x = Tensor::zeros({100, 256});
-  std::vector<std::int64_t> index;
-  for (std::int64_t i = 0; i < 40; ++i) index.push_back(i * 37 % 100);
+  const Tensor index = Tensor::empty({40}, DType::i64);
+  for (std::int64_t i = 0; i < 40; ++i) index.data<std::int64_t>()[i] = i * 37 % 100;
   bench::run_memory_bound(state, 2 * 40 * 256 * 4, [&] { benchmark::DoNotOptimize(gather_rows(x, index)); });
 }
 BENCHMARK(rows)->UseRealTime();

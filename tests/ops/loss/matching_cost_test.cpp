@@ -1,6 +1,7 @@
 #include "ops/loss/matching_cost.h"
 
 #include "autograd/tape.h"
+#include "ops/shape/views.h"
 #include "tensor/cpu/parallel.h"
 #include "tests/support/allclose.h"
 #include "tests/support/devices.h"
@@ -30,6 +31,15 @@ Tensor binary(const Dims& size) {
   return test::tensor_of(size, values);
 }
 
+// matching_cost of one frame: class_logits [Q,K], labels [G], mask_logits [Q,P], mask_targets [G,P] -> [Q,G].
+Tensor cost_of_frame(const Tensor& class_logits, const Tensor& labels, const Tensor& mask_logits,
+                     const Tensor& mask_targets, const MatchingCostWeights& weights = {}) {
+  const std::int64_t count = labels.numel();
+  const RowRanges instances({&count, 1}, labels.device());
+  const auto batch = [](const Tensor& x) { return reshape(x, {1, x.size(0), x.size(1)}); };
+  return select(matching_cost(batch(class_logits), batch(mask_logits), instances, labels, mask_targets, weights), 0);
+}
+
 TEST(MatchingCost, EqualsTheDefinitionOnRealSizes) {
   const std::int64_t queries = 9, instances = 4, points = 5000;
   const Tensor x = random_normal({queries, points}, 1, DType::f32, -2, 4), t = binary({instances, points});
@@ -55,7 +65,7 @@ TEST(MatchingCost, EqualsTheDefinitionOnRealSizes) {
 TEST(MatchingCost, TheSameOnEveryDevice) {
   const auto fn = [](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{batch_sigmoid_ce_cost(in[0], in[1]), batch_dice_cost(in[0], in[1]),
-                               class_cost(in[2], in[3]), matching_cost(in[2], in[3], in[0], in[1])};
+                               class_cost(in[2], in[3]), cost_of_frame(in[2], in[3], in[0], in[1])};
   };
   struct Size {
     std::int64_t queries, instances, points, classes;
@@ -78,9 +88,35 @@ TEST(MatchingCost, IsTheWeightedSumOfItsParts) {
   const auto ce = test::values_of(batch_sigmoid_ce_cost(x, t)), dice = test::values_of(batch_dice_cost(x, t));
   std::vector<double> want = test::values_of(class_cost(classes, labels));
   for (std::size_t i = 0; i < want.size(); ++i) want[i] = 3 * want[i] + 0.5 * ce[i] + 7 * dice[i];
-  EXPECT_TRUE(allclose(matching_cost(classes, labels, x, t, {.classes = 3, .mask = 0.5, .dice = 7}),
+  EXPECT_TRUE(allclose(cost_of_frame(classes, labels, x, t, {.classes = 3, .mask = 0.5, .dice = 7}),
                        test::tensor_of({6, 3}, want)));
-  EXPECT_THROW((void)matching_cost(classes, Tensor::zeros({2}, DType::i64), x, t), ShapeError);
+}
+
+// Instance by instance, the costs of a batch are those of its frames, also where a frame has none.
+TEST(MatchingCost, OfABatchAreThoseOfItsFrames) {
+  const std::vector<std::int64_t> counts{2, 0, 20, 1};
+  constexpr std::int64_t kQueries = 6, kPoints = 600, kClasses = 5, kMost = 20;
+  const Tensor x = random_normal({4, kQueries, kPoints}, 1), classes = random_normal({4, kQueries, kClasses}, 2);
+  const Tensor t = binary({23, kPoints});
+  std::vector<double> labels(23);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<double>(i % kClasses);
+  const Tensor all_labels = test::tensor_of({23}, labels, DType::i64);
+  test::for_each_device([&](Device device) {
+    const RowRanges instances(counts, device);
+    const auto on = [&](const Tensor& tensor) { return test::on(tensor, device); };
+    const Tensor batch = matching_cost(on(classes), on(x), instances, on(all_labels), on(t));
+    ASSERT_EQ(batch.size(), (Dims{4, kQueries, kMost}));
+    const auto got = test::values_of(batch);
+    for (std::int64_t n = 0; n < 4; ++n) {
+      const std::int64_t first = instances.first(n), count = counts[n];
+      const auto frame = test::values_of(cost_of_frame(on(select(classes, n)), on(narrow(all_labels, 0, first, count)),
+                                                       on(select(x, n)), on(narrow(t, 0, first, count))));
+      for (std::int64_t q = 0; q < kQueries; ++q)
+        for (std::int64_t g = 0; g < kMost; ++g)
+          EXPECT_EQ(got[(n * kQueries + q) * kMost + g], g < count ? frame[q * count + g] : 0.)
+              << n << ' ' << q << ' ' << g;
+    }
+  });
 }
 
 TEST(MatchingCost, OnAGpuALabelThatIsNoClassCostsNaN) {
@@ -135,6 +171,15 @@ TEST(MatchingCost, RefusesPartsThatDoNotFit) {
   EXPECT_THROW((void)batch_dice_cost(x, Tensor::zeros({2, 7}, DType::u8)), DTypeError);
   EXPECT_THROW((void)batch_dice_cost(Tensor::zeros({5, 0}), Tensor::zeros({2, 0})), ShapeError);
   EXPECT_THROW((void)class_cost(x, test::tensor_of({1}, std::vector<double>{7}, DType::i64)), Error);
+  const std::vector<std::int64_t> counts{1, 1};
+  const RowRanges instances(counts, {});
+  const Tensor masks = Tensor::zeros({2, 5, 7}), classes = Tensor::zeros({2, 5, 3}), t = Tensor::zeros({2, 7});
+  const Tensor labels = Tensor::zeros({2}, DType::i64);
+  EXPECT_EQ(matching_cost(classes, masks, instances, labels, t).size(), (Dims{2, 5, 1}));
+  EXPECT_THROW((void)matching_cost(classes, masks, instances, Tensor::zeros({3}, DType::i64), t), ShapeError);
+  EXPECT_THROW((void)matching_cost(classes, masks, instances, labels, Tensor::zeros({3, 7})), ShapeError);
+  EXPECT_THROW((void)matching_cost(Tensor::zeros({2, 4, 3}), masks, instances, labels, t), ShapeError);
+  EXPECT_THROW((void)matching_cost(classes, Tensor::zeros({1, 5, 7}), instances, labels, t), ShapeError);
   autograd::set_requires_grad(x);
   const autograd::Tape tape;
   EXPECT_THROW((void)batch_dice_cost(x, Tensor::zeros({2, 7})), AutogradError);

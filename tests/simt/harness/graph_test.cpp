@@ -300,6 +300,7 @@ TEST(NoStall, NamesTheScopeAndTheCall) {
   EXPECT_THROW(in_scope([] { static_cast<void>(empty_pinned({4})); })(), CudaError);
   EXPECT_NO_THROW(synchronize(current_stream()));
   const Tensor x = filled(1);
+  EXPECT_THROW(in_scope([&] { copy_into(x, Tensor::zeros({4})); })(), CudaError);
   EXPECT_NO_THROW(in_scope([&] { copy_async(x, x); })());
 }
 

@@ -16,8 +16,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <iterator>
 #include <optional>
+#include <string_view>
 
 namespace visage {
 namespace {
@@ -207,7 +209,7 @@ TEST(ModelOnCuda, AFrameOfTheR50NetworkIsFewKernels) {
 }
 
 /// One clip of two frames with two objects, one of which is missing in the second.
-std::vector<FrameTargets> targets() {
+std::vector<FrameTargets> two_objects() {
   std::vector<FrameTargets> frames(2);
   for (std::size_t t = 0; t < frames.size(); ++t) {
     frames[t].labels = {0, t == 0 ? 2 : 3};
@@ -222,12 +224,9 @@ std::vector<FrameTargets> targets() {
   return frames;
 }
 
-UniformSource points() {
-  return [call = 0](const Dims& size) mutable {
-    Tensor t = Tensor::empty(size);
-    const nn::HashStream stream("points/" + std::to_string(call++));
-    for (std::int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = stream.uniform(i);
-    return t;
+UniformSource points(Device device) {
+  return [device, call = 0](const Dims& size) mutable {
+    return nn::HashStream("points/" + std::to_string(call++)).uniform(size, device);
   };
 }
 
@@ -238,13 +237,18 @@ struct Step {
   double norm = 0;
 };
 
-Step train_step(Model& model, const Tensor& images) {
-  Step step;
+TrainingObjective objective_of(const Model& model) {
   TrainingLossConfig config;
   config.masks.num_points = 60;
+  return {model, config};
+}
+
+Step train_step(Model& model, const Tensor& images, const std::vector<FrameTargets>& targets) {
+  Step step;
+  const Device device = model.device();
   autograd::Tape tape;
   const TrainingLosses losses =
-      training_losses(model, to_device(images, model.device()), targets(), 2, points(), config);
+      objective_of(model)(to_device(images, device), BatchTargets(targets, device), 2, points(device));
   for (const LossTerm& term : losses.terms) step.losses.push_back(item(autograd::detach(term.value)));
   tape.backward(losses.total);
   std::vector<Tensor> gradients;
@@ -265,10 +269,10 @@ Step train_step(Model& model, const Tensor& images) {
   return step;
 }
 
-TEST(ModelOnCuda, TrainingStepEqualsTheCpu) {
+void expect_equal_steps(const std::vector<FrameTargets>& targets) {
   Twins models;
   const Tensor images = test::random_normal({2, 64, 64, 3}, 3);
-  const Step expected = train_step(models.cpu, images), actual = train_step(models.cuda, images);
+  const Step expected = train_step(models.cpu, images, targets), actual = train_step(models.cuda, images, targets);
   ASSERT_EQ(expected.losses.size(), actual.losses.size());
   for (std::size_t i = 0; i < expected.losses.size(); ++i)
     EXPECT_NEAR(expected.losses[i], actual.losses[i], 2e-4 * (1 + std::abs(expected.losses[i]))) << "term " << i;
@@ -283,6 +287,70 @@ TEST(ModelOnCuda, TrainingStepEqualsTheCpu) {
   for (std::size_t i = 0; i < expected.parameters.size(); ++i)
     EXPECT_LE(difference(expected.parameters[i].second, actual.parameters[i].second), 5e-3)
         << expected.parameters[i].first;
+}
+
+TEST(ModelOnCuda, TrainingStepEqualsTheCpu) { expect_equal_steps(two_objects()); }
+
+TEST(ModelOnCuda, TrainingStepWithMoreInstancesThanQueriesEqualsTheCpu) {
+  std::vector<FrameTargets> frames = two_objects();
+  for (FrameTargets& frame : frames) {
+    frame.masks = Tensor::zeros({9, 64, 64}, DType::u8);  // 7 queries
+    frame.labels.clear();
+    frame.ids.clear();
+    for (int i = 0; i < 9; ++i) {
+      frame.labels.push_back(i % 3);
+      frame.ids.push_back(i);
+      std::fill_n(frame.masks.data<std::uint8_t>() + i * 64 * 64 + 400 * i, 700, std::uint8_t{1});
+    }
+  }
+  expect_equal_steps(frames);
+}
+
+// The first step leaves gradients in memory that the second one looks for; the third finds all it needs.
+TEST(SteadyTraining, NeitherWaitsNorAllocatesFromImagesToGradients) {
+  if (std::string_view(std::getenv("VISAGE_CUDA_CACHE")) == "0") GTEST_SKIP() << "run with VISAGE_CUDA_CACHE=1";
+  Model model(tiny(), kCuda);
+  nn::fill_test_weights(model.params(), "twins");
+  const TrainingObjective objective = objective_of(model);
+  const Tensor images = to_device(test::random_normal({2, 64, 64, 3}, 3), kCuda);
+  for (int step = 0; step < 3; ++step) {
+    const BatchTargets targets(two_objects(), kCuda);
+    autograd::Tape tape;
+    const auto run = [&] {
+      const TrainingLosses losses = objective(images, targets, 2, points(kCuda));
+      tape.backward(losses.total);
+      return autograd::detach(losses.total);
+    };
+    if (step < 2) {
+      EXPECT_TRUE(std::isfinite(item(run())));
+      continue;
+    }
+    const cuda::NoStallScope scope("train");
+    EXPECT_NO_THROW(static_cast<void>(run()));
+  }
+}
+
+// The host does not see costs that are not finite, but the loss does.
+TEST(ModelOnCuda, ACostThatIsNotFiniteMakesTheLossNaN) {
+  Twins models;
+  for (Model* const model : {&models.cpu, &models.cuda}) {
+    const Device device = model->device();
+    for (const nn::Entry& entry : model->params().entries())
+      if (entry.name.ends_with("mask_embed.layers.2.bias"))
+        write_from_host(entry.value, [&](const Tensor& bias) {
+          std::fill_n(bias.data<float>(), bias.numel(), 0.f);
+          bias.data<float>()[3] = NAN;
+        });
+    const BatchTargets targets(two_objects(), device);
+    const auto run = [&] {
+      return objective_of(*model)(to_device(test::random_normal({2, 64, 64, 3}, 3), device), targets, 2,
+                                  points(device));
+    };
+    if (device == kCuda)
+      EXPECT_TRUE(std::isnan(item(autograd::detach(run().total))));
+    else
+      EXPECT_THROW(static_cast<void>(run()), NonFiniteError);
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
+#include "ops/shape/views.h"
 #include "tests/support/golden.h"
 #include "tests/support/values.h"
 #include "tests/visage/model/golden_clip.h"
@@ -86,17 +87,15 @@ Clips two_clips() {
 // Call n of the recorded generator: the stream "<seed>/rand/<n>".
 UniformSource recorded_source() {
   return [call = 0](const Dims& shape) mutable {
-    Tensor t = Tensor::empty(shape);
-    const nn::HashStream stream(test::golden_seed() + "/rand/" + std::to_string(call++));
-    for (std::int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = stream.uniform(i);
-    return t;
+    return nn::HashStream(test::golden_seed() + "/rand/" + std::to_string(call++)).uniform(shape);
   };
 }
 
-TrainingLossConfig with_points(int points) {
+TrainingLosses losses_of(const Model& model, const Clips& clips, int points) {
   TrainingLossConfig config;
   config.masks.num_points = points;
-  return config;
+  const TrainingObjective objective(model, config);
+  return objective(clips.images, BatchTargets(clips.targets, {}), clips.frames, recorded_source());
 }
 
 std::string layer_name(std::size_t index) { return index == 0 ? "final" : "aux" + std::to_string(index - 1); }
@@ -113,15 +112,18 @@ void expect_losses(const GoldenFile& golden, const std::string& prefix, const Tr
   EXPECT_TRUE(golden.matches(prefix + "loss/total", autograd::detach(losses.total), loss_slack(losses.total)));
 }
 
-void expect_matches(const GoldenFile& golden, const std::string& prefix, const CriterionOutput& criterion) {
+void expect_matches(const GoldenFile& golden, const std::string& prefix, const Clips& clips,
+                    const CriterionOutput& criterion) {
   for (std::size_t layer = 0; layer < criterion.matches.size(); ++layer) {
-    for (std::size_t t = 0; t < criterion.matches[layer].size(); ++t) {
+    const ops::MatchedRows& matches = criterion.matches[layer];
+    const std::int64_t queries = matches.classes.size(1);
+    const auto* found = matches.query_of_instance.data<std::int64_t>();
+    for (std::size_t t = 0; t < clips.targets.size(); ++t) {
       const std::string name = prefix + "match/" + layer_name(layer) + "/frame" + std::to_string(t);
       const Tensor want = golden.load(name);
-      const FrameMatch& match = criterion.matches[layer][t];
-      ASSERT_EQ(static_cast<std::int64_t>(match.queries.size()), want.numel()) << name;
-      for (std::size_t i = 0; i < match.queries.size(); ++i)
-        EXPECT_EQ(match.queries[i], want.data<std::int64_t>()[match.instances[i]]) << name;
+      ASSERT_EQ(clips.targets[t].count(), want.numel()) << name;
+      for (std::int64_t i = 0; i < want.numel(); ++i)
+        EXPECT_EQ(*found++ - static_cast<std::int64_t>(t) * queries, want.data<std::int64_t>()[i]) << name;
     }
   }
 }
@@ -183,15 +185,14 @@ TEST_F(TrainingStepGolden, LossesGradientsAndUpdate) {
   const Clips clips = one_clip(AbsentLabels::release);
   {
     autograd::Tape tape;
-    const TrainingLosses losses =
-        training_losses(model, clips.images, clips.targets, clips.frames, recorded_source(), with_points(1024));
+    const TrainingLosses losses = losses_of(model, clips, 1024);
     expect_losses(golden, "", losses);
-    expect_matches(golden, "", losses.criterion);
+    expect_matches(golden, "", clips, losses.criterion);
     for (std::size_t layer = 0; layer < losses.criterion.costs.size(); ++layer) {
-      for (std::size_t t = 0; t < losses.criterion.costs[layer].size(); ++t) {
+      for (std::int64_t t = 0; t < clips.frames; ++t) {
         const std::string name = "cost/" + layer_name(layer) + "/frame" + std::to_string(t);
         if (!golden.contains(name)) continue;
-        EXPECT_TRUE(golden.matches(name, losses.criterion.costs[layer][t], 1e-4));
+        EXPECT_TRUE(golden.matches(name, ops::select(losses.criterion.costs[layer], t), 1e-4));
       }
     }
     tape.backward(losses.total);
@@ -240,10 +241,9 @@ TEST_F(TrainingStepGolden, LabelsOnlyWhereTheInstanceIsAbsent) {
   const Tensor labels = golden.load("fixed/target/labels");
   for (std::int64_t t = 0; t < 2; ++t)
     for (std::int64_t i = 0; i < 3; ++i) EXPECT_EQ(clips.targets[t].labels[i], labels.data<std::int64_t>()[t * 3 + i]);
-  const TrainingLosses losses =
-      training_losses(model, clips.images, clips.targets, clips.frames, recorded_source(), with_points(1024));
+  const TrainingLosses losses = losses_of(model, clips, 1024);
   expect_losses(golden, "fixed/", losses);
-  expect_matches(golden, "fixed/", losses.criterion);
+  expect_matches(golden, "fixed/", clips, losses.criterion);
 }
 
 TEST_F(TrainingStepGolden, TwoClipsOfThreeFrames) {
@@ -254,10 +254,9 @@ TEST_F(TrainingStepGolden, TwoClipsOfThreeFrames) {
     for (std::int64_t i = 0; i < clips.targets[n].count(); ++i)
       EXPECT_EQ(clips.targets[n].labels[i], labels.data<std::int64_t>()[i]);
   }
-  const TrainingLosses losses =
-      training_losses(model, clips.images, clips.targets, clips.frames, recorded_source(), with_points(512));
+  const TrainingLosses losses = losses_of(model, clips, 512);
   expect_losses(golden, "", losses);
-  expect_matches(golden, "", losses.criterion);
+  expect_matches(golden, "", clips, losses.criterion);
 }
 
 }  // namespace
