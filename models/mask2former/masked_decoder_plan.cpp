@@ -134,12 +134,12 @@ MaskedDecoderPlan::Queries MaskedDecoderPlan::attend(const Layer& layer, const H
   const MaskedDecoder::Layer& source = *layer.source;
   Queries queries{head.x, head.x.size(0)};
 
-  const Tensor from_pixels = ops::masked_attention(
+  const ops::AttentionParts from_pixels = ops::masked_attention_parts(
       head.q, keys, values,
       {.heads = heads, .allowed = allowed, .sees_any = sees_any, .score_y = head.score_y, .score_x = head.score_x});
   // The output projection, the residual norm and what `next` makes of the result.
-  const auto after = [&](const Tensor& attended, const Tensor& weight, const Tensor& bias, const nn::LayerNorm& norm,
-                         const auto& next) {
+  const auto after = [&](const ops::AttentionParts& attended, const Tensor& weight, const Tensor& bias,
+                         const nn::LayerNorm& norm, const auto& next) {
     auto rows = program(queries);
     const auto projected = rows.linear(rows.load(attended), weight, bias, {.dtype = dtype_});
     const auto x = rows.add_layer_norm(rows.load(queries.x), projected, norm.weight, norm.bias);
@@ -154,7 +154,7 @@ MaskedDecoderPlan::Queries MaskedDecoderPlan::attend(const Layer& layer, const H
       qkv[part] = rows.store(rows.linear(x, layer.self_weight[part], layer.self_bias[part], {.dtype = dtype_}));
     }
   });
-  const Tensor from_queries = ops::masked_attention(qkv[0], qkv[1], qkv[2], {.heads = heads});
+  const ops::AttentionParts from_queries = ops::masked_attention_parts(qkv[0], qkv[1], qkv[2], {.heads = heads});
   const nn::Linear& out = source.self.out;
   after(from_queries, out.weight, out.bias, source.self_norm, [&](auto& rows, const auto& x) {
     queries.parts = rows.feed_forward(x, source.linear1.weight, source.linear1.bias, source.linear2.weight,

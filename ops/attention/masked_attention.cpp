@@ -67,7 +67,7 @@ MaskedAttentionArgs make_args(const Tensor& q, const Tensor& k, const Tensor& v,
           view_of(options.allowed),
           view_of(options.score_y),
           view_of(options.score_x),
-          out.view(),
+          view_of(out),
           options.heads,
           options.scale != 0 ? options.scale : 1 / std::sqrt(dim),
           view_of(options.sees_any),
@@ -143,9 +143,7 @@ autograd::Backward make_backward(const Tensor& q, const Tensor& k, const Tensor&
   };
 }
 
-}  // namespace
-
-Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+void check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   check_rows("q", q);
   check_rows("k", k);
   check_rows("v", v);
@@ -164,9 +162,15 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   check_devices(q, {k, v, options.blocked, options.allowed, options.sees_any, options.score_y, options.score_x});
   check<DTypeError>(options.out == DType::f32 || options.out == DType::bf16,
                     "masked_attention: out must be f32 or bf16; got ", options.out);
+}
+
+}  // namespace
+
+Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  check_inputs(q, k, v, options);
   const bool recorded = wants_gradient(q, k, v, options);
   Tensor out = Tensor::empty(q.size(), options.out, q.device());
-  const Tensor lse = recorded ? Tensor::empty({batch, options.heads, queries}, DType::f32, q.device()) : Tensor{};
+  const Tensor lse = recorded ? Tensor::empty({q.size(0), options.heads, q.size(1)}, DType::f32, q.device()) : Tensor{};
   const MaskedAttentionArgs args = make_args(q, k, v, options, out, lse);
   note_work(2 * products(q, k), q, k, v, options.blocked, options.allowed, out);
   on_device(
@@ -186,6 +190,28 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
     autograd::record("masked_attention", inputs, out, make_backward(q, k, v, options, out, lse));
   }
   return out;
+}
+
+AttentionParts masked_attention_parts(const Tensor& q, const Tensor& k, const Tensor& v,
+                                      const AttentionOptions& options) {
+  AttentionOptions f32 = options;
+  f32.out = DType::f32;
+  autograd::not_differentiable("masked_attention_parts", {q, k, v});
+  if (q.device().type == DeviceType::cpu) return {masked_attention(q, k, v, f32), {}, {}};
+  check_inputs(q, k, v, f32);
+  AttentionParts parts;
+  note_work(2 * products(q, k), q, k, v, options.blocked, options.allowed);
+  on_device(
+      q.device(), [] {},
+      [&](StreamHandle stream) {
+        MaskedAttentionArgs args = make_args(q, k, v, f32, {}, {});
+        const Scratch scratch = forward_scratch(args, masked_attention_fits_mma(args), q.device());
+        parts = {{}, scratch.partial, scratch.stats};
+        if (!scratch.partial) parts.out = Tensor::empty(q.size(), DType::f32, q.device());
+        args.out = view_of(parts.out);
+        masked_attention_cuda(args, scratch.view(), stream);
+      });
+  return parts;
 }
 
 }  // namespace visage::ops

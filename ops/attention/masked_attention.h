@@ -31,4 +31,15 @@ struct AttentionOptions {
 [[nodiscard]] Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                       const AttentionOptions& options = {});
 
+/// masked_attention before the splits of the keys are combined, which its reader does on the way (RowProgram::load):
+///   result = sum over splits s of 2^(top_s - top) partial_s / sum over s of 2^(top_s - top) sum_s,  top = max of top_s
+struct AttentionParts {
+  Tensor out;      // the result [N,Q,C] f32 where there is one split, as always on the CPU; else empty
+  Tensor partial;  // f32 [splits,N,Q,C]
+  Tensor stats;    // f32 [2,splits,N,heads,Q]: top and sum
+};
+/// options.out does not count. Not differentiable.
+[[nodiscard]] AttentionParts masked_attention_parts(const Tensor& q, const Tensor& k, const Tensor& v,
+                                                    const AttentionOptions& options = {});
+
 }  // namespace visage::ops

@@ -230,7 +230,7 @@ void masked_attention_cuda(const MaskedAttentionArgs& args, const AttentionScrat
                                  args.score_x.as<const float>(), grid_of(args), args.out.data, out_bf16,
                                  args.lse.as<float>(), scratch.partial.as<float>(), scratch.stats.as<float>(), shape);
   }
-  if (!scratch.partial) return;
+  if (!scratch.partial || !args.out) return;
   const std::int64_t size = args.q.size.numel();
   cuda::launch<combine_kernel>({cuda::blocks_for(size, kCombineThreads), kCombineThreads, 0, stream},
                                scratch.partial.as<const float>(), scratch.stats.as<const float>(), args.out.data,

@@ -12,7 +12,7 @@ struct MaskedAttentionArgs {
   View allowed;  // i64 words [N,Q,ceil(L/64)] or no data
   View score_y;  // f32 [N,heads,Q,H] or no data
   View score_x;  // f32 [N,heads,Q,W]
-  View out;      // [N,Q,C]
+  View out;      // [N,Q,C], or no data: what is split stays so
   std::int64_t heads;
   float scale;
   View sees_any = {};  // i32 [N,Q] or no data

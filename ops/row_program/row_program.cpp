@@ -136,6 +136,21 @@ RowProgram::Rows RowProgram::load_sum(const Tensor& parts) {
   return to;
 }
 
+RowProgram::Rows RowProgram::load(const AttentionParts& parts) {
+  if (parts.out) return load(parts.out);
+  const Tensor& partial = parts.partial;
+  check_parameter("partial", partial, {partial.size(0), images_, queries_, partial.size(-1)}, device_);
+  check_parameter("stats", parts.stats, {2, partial.size(0), images_, parts.stats.size(-2), queries_}, device_);
+  const Rows to = new_rows(partial.size(-1));
+  load_into(to, 0, partial, partial.size(0));
+  Step& step = program_.steps[program_.count - 1];
+  step.kind = Step::Kind::combine;
+  step.bias = pointer(parts.stats);
+  step.groups = static_cast<int>(parts.stats.size(-2));
+  step.vectors = step.vectors && partial.size(-1) / step.groups % 4 == 0;
+  return to;
+}
+
 RowProgram::Rows RowProgram::load_beside(std::span<const Tensor> parts) {
   std::int64_t columns = 0;
   for (const Tensor& part : parts) {

@@ -1,4 +1,5 @@
 #pragma once
+#include "ops/attention/masked_attention.h"
 #include "ops/row_program/row_program_kernels.h"
 #include "tensor/tensor.h"
 
@@ -46,6 +47,8 @@ class RowProgram {
   Rows load(const Tensor& x);
   /// The sum of parts [P, N, Q, C], f32, contiguous, in their order.
   Rows load_sum(const Tensor& parts);
+  /// The result of an attention, whose splits are combined on the way.
+  Rows load(const AttentionParts& parts);
   /// Tensors [N, Q, C_i], f32, one beside the other.
   Rows load_beside(std::span<const Tensor> parts);
   /// x weight^T + bias, ReLU if asked for. The bias is [out], or [Q, out] for one a query, or empty.

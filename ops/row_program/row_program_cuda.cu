@@ -55,6 +55,37 @@ __device__ __forceinline__ void load(const Step& step, const Tile& tile, float* 
   });
 }
 
+/// to = the result of an attention in `parts` splits (AttentionParts); a packet lies in one of the `groups` heads.
+template <int kSize>
+__device__ __forceinline__ void combine(const Step& step, const Tile& tile, float* shared) {
+  const float* const data = static_cast<const float*>(step.data);
+  const int dim = step.columns / step.groups;
+  const std::int64_t rows = std::int64_t{tile.rows} * step.groups;
+  for_elements<kSize>(step.columns, [&](int row, int column) {
+    float result[kSize] = {};
+    if (tile.has(row)) {
+      const float* const tops =
+          step.bias + (std::int64_t{tile.image(row)} * step.groups + column / dim) * tile.queries + tile.query(row);
+      const float* const sums = tops + step.parts * rows;
+      float top = tops[0];
+      for (int s = 1; s < step.parts; ++s) top = fmaxf(top, tops[s * rows]);
+      float total = 0;
+#pragma unroll 4
+      for (int s = 0; s < step.parts; ++s) {
+        const float keep = exp2f(tops[s * rows] - top);
+        float values[kSize];
+        cuda::load_packet(data + s * step.part_stride + (tile.first + row) * step.pitch + column, values);
+        total += keep * sums[s * rows];
+#pragma unroll
+        for (int i = 0; i < kSize; ++i) result[i] += keep * values[i];
+      }
+#pragma unroll
+      for (float& value : result) value /= total;
+    }
+    cuda::store_packet(shared + step.to.at + row * step.to.pitch + column, result);
+  });
+}
+
 template <class T, int kSize>
 __device__ __forceinline__ void store(const Step& step, const Tile& tile, const float* shared) {
   T* const out = static_cast<T*>(step.out);
@@ -172,6 +203,8 @@ __device__ __forceinline__ void take(const Step& step, const Tile& tile, float* 
 
 __device__ __forceinline__ void take(const Step& step, const Tile& tile, float* shared) {
   if (step.kind == Step::Kind::norm) return norm(step, shared);
+  if (step.kind == Step::Kind::combine)
+    return step.vectors ? combine<4>(step, tile, shared) : combine<1>(step, tile, shared);
   if (step.kind == Step::Kind::store) {
     if (step.out_dtype == DType::bf16)
       return step.vectors ? store<__nv_bfloat16, 4>(step, tile, shared) : store<__nv_bfloat16, 1>(step, tile, shared);

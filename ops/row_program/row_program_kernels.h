@@ -16,7 +16,7 @@ struct Slot {
 /// One step of a program. The matrices that it meets are `data` (source of a load, weights of a linear map or norm) and
 /// `out`, both with element strides; pointers are null where there is nothing.
 struct Step {
-  enum class Kind : std::uint8_t { load, norm, linear, store };
+  enum class Kind : std::uint8_t { load, combine, norm, linear, store };
   Kind kind = Kind::load;
   std::int8_t branch = kEveryBranch;  // the blocks that take it
   bool relu = false;
@@ -26,10 +26,10 @@ struct Step {
   DType dtype = DType::f32, out_dtype = DType::f32;  // of data and out, f32 or bf16
   Slot from, added, to;                              // added.pitch 0: nothing is added before the norm
   int depth = 0, columns = 0, groups = 1;            // of a linear map: group g meets depth columns from g * depth on
-  int parts = 1;                                     // of a load: summed in their order
+  int parts = 1;                                     // of a load: summed in their order; splits to combine
   float eps = 0;
   const void* data = nullptr;
-  const float* bias = nullptr;
+  const float* bias = nullptr;  // stats of the splits, [2, parts, N, groups, Q], in a combination
   void* out = nullptr;
   std::int64_t pitch = 0, part_stride = 0;
   std::int64_t out_image = 0, out_group = 0, out_row = 0;

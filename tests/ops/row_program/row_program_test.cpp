@@ -1,6 +1,7 @@
 #include "ops/row_program/row_program.h"
 
 #include "autograd/tape.h"
+#include "ops/attention/attention_mask.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear.h"
 #include "ops/norm/layer_norm.h"
@@ -108,6 +109,28 @@ TEST(RowProgram, LoadsRowsOfEveryKind) {
     program.run();
     EXPECT_EQ(test::values_of(kept), test::values_of(x));
   });
+}
+
+TEST(RowProgram, CombinesTheSplitsOfAnAttention) {
+  for (const auto& [heads, width, keys] : {std::tuple{2, 32, 600}, {1, 32, 64}, {3, 5, 300}}) {
+    SCOPED_TRACE(testing::Message() << heads << " x " << width << ", " << keys);
+    const auto fn = [&, h = heads](const std::vector<Tensor>& in) {
+      const AttentionParts parts = masked_attention_parts(in[0], in[1], in[2], {.heads = h, .allowed = in[3]});
+      RowProgram program = program_for(in[0]);
+      const Tensor combined = program.store(program.load(parts));
+      program.run();
+      return std::vector{combined};
+    };
+    const std::int64_t channels = heads * width;
+    const Tensor logits = random_normal({2, 11, keys}, 4);
+    for (std::int64_t key = 0; key < keys; ++key) {
+      logits.data<float>()[key] = -1;                           // sees nothing, so everything
+      logits.data<float>()[keys + key] = key < 500 ? -1.f : 1;  // nothing in the first splits
+    }
+    EXPECT_TRUE(
+        test::same_on_devices(fn, {random_normal({2, 11, channels}, 1), random_normal({2, keys, channels}, 2),
+                                   random_normal({2, keys, channels}, 3), mask_bits(logits, MaskBit::visible)}));
+  }
 }
 
 TEST(RowProgram, HeadProductsAreTheSameOnEveryDevice) {
