@@ -31,17 +31,22 @@ PixelDecoderPlan::PixelDecoderPlan(const PixelDecoder& decoder, std::vector<Side
     : source_(decoder), side_(std::move(side)), dtype_(dtype) {
   const Mask2FormerConfig& config = decoder.config();
   for (int stage = 0; stage < 4; ++stage) {
-    std::vector<Tensor> weights, biases;
-    const auto add = [&](const nn::Conv2d& conv) {
+    std::vector<Tensor> weights, biases, scales, shifts;
+    const auto add = [&](const nn::Conv2d& conv, const nn::GroupNorm& norm) {
       weights.push_back(matrix_of(conv));
       biases.push_back(conv.bias);
+      scales.push_back(norm.weight);
+      shifts.push_back(norm.bias);
     };
-    if (3 - stage < config.levels) add(decoder.input_projections()[3 - stage].conv);
+    if (3 - stage < config.levels) {
+      const auto& own = decoder.input_projections()[3 - stage];
+      add(own.conv, own.norm);
+    }
     for (const SideProjection& s : side_)
-      if (s.stage == stage) add(s.conv);
+      if (s.stage == stage) add(s.conv, s.norm);
     if (weights.empty()) continue;
-    projection_weight_[stage] = ops::concatenate(weights, 0);
-    projection_bias_[stage] = ops::concatenate(biases, 0);
+    projections_[stage] = {ops::concatenate(weights, 0), ops::concatenate(biases, 0), ops::concatenate(scales, 0),
+                           ops::concatenate(shifts, 0)};
   }
   const std::int64_t half = config.hidden / 2;
   for (const DeformableEncoderLayer& source : decoder.layers()) {
@@ -89,22 +94,28 @@ void PixelDecoderPlan::project(const BackboneFeatures& features, PlannedPixels& 
   out.tokens = Tensor::empty({features[3].size(0), length, config.hidden}, dtype_, features[3].device());
   out.side.resize(side_.size());
   for (int stage = 0; stage < 4; ++stage) {
-    if (!projection_weight_[stage]) continue;
+    const Projection& projection = projections_[stage];
+    if (!projection.weight) continue;
     const Tensor& map = features[stage];
     const Tensor pixels = ops::reshape(map, {map.size(0), map.size(1) * map.size(2), map.size(3)});
-    const Tensor all = ops::linear(pixels, projection_weight_[stage], projection_bias_[stage], {.dtype = dtype_});
+    const Tensor all = ops::linear(pixels, projection.weight, projection.bias, {.dtype = dtype_});
+    const int groups = nn::kNormGroups * static_cast<int>(all.size(2) / config.hidden);
+    const ops::ScaleShift norms =
+        ops::group_norm_scale_shift(all, projection.norm_weight, projection.norm_bias, {.groups = groups});
     std::int64_t column = 0;
-    const auto next = [&] { return ops::narrow(all, 2, std::exchange(column, column + config.hidden), config.hidden); };
-    if (const int level = 3 - stage; level < config.levels)
-      (void)source_.input_projections()[level].norm(next(), Activation::none,
-                                                    level_tokens(out.tokens, out.shapes, level));
-    for (std::size_t i = 0; i < side_.size(); ++i) {
-      if (side_[i].stage != stage) continue;
-      const nn::GroupNorm& norm = side_[i].norm;
-      out.side[i].pixels = next();
-      out.side[i].map =
-          ops::group_norm_scale_shift(out.side[i].pixels, norm.weight, norm.bias, {.groups = nn::kNormGroups});
+    const auto next = [&] {
+      const std::int64_t start = std::exchange(column, column + config.hidden);
+      return SideFeatures{
+          ops::narrow(all, 2, start, config.hidden),
+          {ops::narrow(norms.scale, 1, start, config.hidden), ops::narrow(norms.shift, 1, start, config.hidden)}};
+    };
+    if (const int level = 3 - stage; level < config.levels) {
+      const SideFeatures own = next();
+      (void)ops::channel_affine(own.pixels, own.map.scale, own.map.shift,
+                                {.out = level_tokens(out.tokens, out.shapes, level)});
     }
+    for (std::size_t i = 0; i < side_.size(); ++i)
+      if (side_[i].stage == stage) out.side[i] = next();
   }
 }
 

@@ -45,6 +45,9 @@ class PixelDecoderPlan {
     std::vector<Tensor> sampling_constant;  // [1, S] a level: bias + the level embedding's share
     const DeformableEncoderLayer* source;
   };
+  struct Projection {  // 1x1 convolutions of one map side by side, and the norms after them
+    Tensor weight, bias, norm_weight, norm_bias;
+  };
   struct Tables {  // of one layer, one entry a level
     std::vector<Tensor> y, x;
   };
@@ -57,7 +60,7 @@ class PixelDecoderPlan {
   const PixelDecoder& source_;
   std::vector<SideProjection> side_;
   DType dtype_;
-  std::array<Tensor, 4> projection_weight_, projection_bias_;  // per stage; empty where nothing reads it
+  std::array<Projection, 4> projections_;  // of the stages; empty where nothing reads it
   std::vector<Layer> layers_;
   SizeTables<std::vector<Tables>> tables_;
 };

@@ -56,9 +56,9 @@ MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tens
     check<DeviceError>(!*x || x->device() == features.device(), "mask_pool_bits: all inputs must be on one device");
   for (const Tensor* x : {&scale, &shift}) {
     if (!*x) continue;
-    check<ShapeError>(x->size() == Dims{batch, channels} && x->is_contiguous(),
-                      "mask_pool_bits: scale and shift must be contiguous [", batch, ", ", channels, "]; got ",
-                      x->size());
+    check<ShapeError>(x->size() == Dims{batch, channels} && x->stride() == scale.stride() && x->stride()[1] == 1,
+                      "mask_pool_bits: scale and shift must be [", batch, ", ", channels,
+                      "] of one pitch with contiguous rows; got ", x->size(), ", stride ", x->stride());
     check<DTypeError>(x->dtype() == DType::f32, "mask_pool_bits: scale and shift must be f32; got ", x->dtype());
   }
   autograd::not_differentiable("mask_pool_bits", {features, scale, shift});

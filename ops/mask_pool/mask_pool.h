@@ -18,8 +18,8 @@ struct MaskPooled {
 /// The same from bits (mask_bits, foreground), with a per-channel affine applied after the pooling:
 ///   pooled = (scale * sum + shift * count) / (count + 1e-6)
 /// which equals pooling scale * features + shift (a group norm before it needs no pass over the features).
-/// features [N,L,C] f32 or bf16, rows may be pitched; bits i64 [N,Q,ceil(L/64)]; scale and shift f32 [N,C] or both
-/// empty.
+/// features [N,L,C] f32 or bf16, rows may be pitched; bits i64 [N,Q,ceil(L/64)]; scale and shift f32 [N,C], rows of
+/// which may be pitched, or both empty.
 [[nodiscard]] MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tensor& scale = {},
                                         const Tensor& shift = {});
 

@@ -54,7 +54,8 @@ void pool_block(const MaskPoolArgs& args, std::int64_t n, std::int64_t channel) 
     for (std::int64_t c = channel; c < std::min(channel + kBlock, channels); ++c) {
       float total = from[c - channel];
       if (args.scale)
-        total = args.scale.as<float>()[n * channels + c] * total + args.shift.as<float>()[n * channels + c] * count;
+        total = args.scale.as<float>()[n * args.scale.stride[0] + c] * total +
+                args.shift.as<float>()[n * args.scale.stride[0] + c] * count;
       args.pooled.as<float>()[(n * queries + q) * channels + c] = total / (count + 1e-6f);
     }
   }

@@ -134,7 +134,8 @@ __global__ void __launch_bounds__(kThreads)
 /// their order. Mapping: a block owns a row of one query, a thread every 256th channel. Shared memory: 32 bytes.
 __global__ void __launch_bounds__(kRowThreads)
     finish_kernel(const std::uint64_t* bits, const float* partial, const float* scale, const float* shift,
-                  float* pooled, std::int64_t* counts, int splits, int queries, std::int64_t words, int channels) {
+                  std::int64_t scale_stride, float* pooled, std::int64_t* counts, int splits, int queries,
+                  std::int64_t words, int channels) {
   const std::int64_t row = blockIdx.x, rows = gridDim.x;
   int own = 0;
   for (std::int64_t w = threadIdx.x; w < words; w += kRowThreads) own += __popcll(bits[row * words + w]);
@@ -144,7 +145,7 @@ __global__ void __launch_bounds__(kRowThreads)
   for (int c = static_cast<int>(threadIdx.x); c < channels; c += kRowThreads) {
     float sum = 0;
     for (int s = 0; s < splits; ++s) sum += partial[(s * rows + row) * channels + c];
-    const std::int64_t at = row / queries * channels + c;
+    const std::int64_t at = row / queries * scale_stride + c;
     if (scale) sum = scale[at] * sum + shift[at] * area;
     pooled[row * channels + c] = sum / (area + kEpsilon);
   }
@@ -225,7 +226,7 @@ void mask_pool_cuda(const MaskPoolArgs& args, const View& partial, StreamHandle 
   const auto rows = static_cast<unsigned>(args.bits.size[0] * args.bits.size[1]);
   cuda::launch<finish_kernel>({rows, kRowThreads, 0, stream}, args.bits.as<const std::uint64_t>(),
                               partial.as<const float>(), args.scale.as<const float>(), args.shift.as<const float>(),
-                              args.pooled.as<float>(), args.counts.as<std::int64_t>(),
+                              args.scale.stride[0], args.pooled.as<float>(), args.counts.as<std::int64_t>(),
                               static_cast<int>(partial.size[0]), static_cast<int>(args.bits.size[1]), args.bits.size[2],
                               static_cast<int>(args.features.size[2]));
 }

@@ -8,9 +8,9 @@ struct MaskPoolArgs {
   View features;  // [N,L,C] f32 or bf16
   View bits;      // words [N,Q,ceil(L/64)]
   View scale;     // [N,C] or no data
-  View shift;
-  View pooled;  // [N,Q,C]
-  View counts;  // i64 [N,Q]
+  View shift;     // of the same pitch
+  View pooled;    // [N,Q,C]
+  View counts;    // i64 [N,Q]
 };
 void mask_pool_cpu(const MaskPoolArgs& args);
 /// partial: f32 [splits,N,Q,C] scratch, the sums of each part of the pixels.

@@ -86,6 +86,9 @@ Tensor apply_map(const Tensor& x, const Tensor& scale, const Tensor& shift, cons
   const Dims expected = per_image ? Dims{from.images, from.channels} : Dims{from.channels};
   check<ShapeError>(scale.size() == expected && shift.size() == expected,
                     "channel_affine: scale and shift must be [C] or [N,C]; x ", x.size(), ", scale ", scale.size());
+  check<ShapeError>(scale.stride() == shift.stride() && scale.stride()[-1] == 1,
+                    "channel_affine: scale and shift must have contiguous channels and one pitch; strides ",
+                    scale.stride(), " and ", shift.stride());
   check<ShapeError>(!options.residual || (options.residual.size() == x.size() && options.residual.is_contiguous() &&
                                           options.residual.dtype() == x.dtype()),
                     "channel_affine: the residual must be contiguous and like x; x ", x.size(), ", residual ",
@@ -95,7 +98,7 @@ Tensor apply_map(const Tensor& x, const Tensor& scale, const Tensor& shift, cons
                                        pixels_of("channel_affine", y),
                                        scale.data<float>(),
                                        shift.data<float>(),
-                                       per_image ? from.channels : 0,
+                                       per_image ? scale.stride()[0] : 0,
                                        options.activation == Activation::relu,
                                        pixels_or_none("channel_affine", options.residual)};
   note_work(2.0 * static_cast<double>(x.numel()), x, scale, shift, options.residual, y);
@@ -175,7 +178,7 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
   autograd::record("channel_affine", inputs, y, [kept, scale, relu_result](const Tensor& gy, Targets targets) {
     const Gradient gx = gradient_of(targets, 0), gresidual = gradient_of(targets, 1);
     const Gradient gscale = gradient_of(targets, 2), gshift = gradient_of(targets, 3);
-    const std::int64_t stride = scale.rank() == 2 ? scale.size(1) : 0;
+    const std::int64_t stride = scale.rank() == 2 ? scale.stride()[0] : 0;
     const Pixels pixels = pixels_of("channel_affine", gy);
     group_norm_detail::AffineBackward args{pixels_or_none("channel_affine", kept),
                                            pixels,

@@ -31,9 +31,9 @@ struct ScaleShift {
                                                 const GroupNormOptions& options = {});
 
 /// y = act(x * scale + shift [+ residual]) with one scale and shift a channel: scale, shift [C], or [N, C] for one a
-/// image. x [N, ..., C] f32 | bf16;  residual contiguous and like x;  `out` as in GroupNormOptions. Differentiable in
-/// x, the residual and, where they are [C], scale and shift. throws AutogradError if a gradient of a scale or shift an
-/// image is wanted, or any with `out`.
+/// image, rows of which may be pitched (a window on the map of more channels). x [N, ..., C] f32 | bf16;  residual
+/// contiguous and like x;  `out` as in GroupNormOptions. Differentiable in x, the residual and, where they are [C],
+/// scale and shift. throws AutogradError if a gradient of a scale or shift an image is wanted, or any with `out`.
 struct ChannelAffineOptions {
   Activation activation = Activation::none;
   Tensor out;

@@ -444,7 +444,8 @@ void affine_cuda(const Affine& a, StreamHandle stream) {
   const Pixels& x = a.x;
   if (x.images * x.rows * x.channels == 0) return;
   const int channels = static_cast<int>(x.channels);
-  const bool aligned = cuda::is_packet_aligned(a.scale) && cuda::is_packet_aligned(a.shift);
+  const bool aligned =
+      cuda::is_packet_aligned(a.scale) && cuda::is_packet_aligned(a.shift) && a.scale_stride % kPacketSize<float> == 0;
   cuda::for_f32_or_bf16(x.dtype, [&]<class In>(In) {
     cuda::for_f32_or_bf16(a.y.dtype, [&]<class Out>(Out) {
       const auto launch = [&]<int kSize>() {

@@ -31,7 +31,7 @@ constexpr std::int64_t slices_for(std::int64_t images, std::int64_t rows) {
 struct Affine {
   Pixels x, y;
   const float *scale, *shift;
-  std::int64_t scale_stride;  // elements from one image's scale to the next: C or 0
+  std::int64_t scale_stride;  // elements from one image's scale to the next, or 0
   bool relu;
   Pixels residual;  // of the dtype of x; its data may be null
 };

@@ -128,11 +128,12 @@ TEST(MaskPool, TheSameOnEveryDevice) {
       logits.data<float>()[pixels + p] = 1;
     }
     const Tensor wide = random_normal({batch, pixels, channels + 8}, 2, c.dtype);
-    const Tensor scale = random_normal({batch, channels}, 3), shift = random_normal({batch, channels}, 4);
+    const Tensor scale = random_normal({batch, channels + 1}, 3), shift = random_normal({batch, channels + 1}, 4);
     for (const bool affine : {false, true}) {
       const auto fn = [&](const std::vector<Tensor>& in) {
         const Tensor features = narrow(in[0], 2, c.first_channel, channels);
-        const MaskPooled got = mask_pool_bits(features, in[1], in[2], in[3]);
+        const auto window = [&](const Tensor& x) { return x ? narrow(x, 1, 1, channels) : x; };
+        const MaskPooled got = mask_pool_bits(features, in[1], window(in[2]), window(in[3]));
         return std::vector<Tensor>{got.pooled, got.counts};
       };
       const std::vector<Tensor> inputs = {wide, mask_bits(logits, MaskBit::foreground), affine ? scale : Tensor{},

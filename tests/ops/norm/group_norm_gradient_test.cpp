@@ -1,6 +1,7 @@
 #include "autograd/tape.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/norm/group_norm.h"
+#include "ops/shape/concatenate.h"
 #include "ops/shape/views.h"
 #include "tests/support/allclose.h"
 #include "tests/support/golden.h"
@@ -237,11 +238,18 @@ TEST(ChannelAffineOnDevices, IsTheSame) {
       EXPECT_TRUE(test::same_on_devices(fn, in, options));
       const auto per_image = [](const Tensors& given) {
         const Tensor wide = Tensor::empty(given[0].size(), DType::f32, given[0].device());
+        const Tensor scale = ops::narrow(given[3], 1, 4, given[0].size(3));  // windows on the map of more channels
+        const Tensor shift = ops::narrow(given[4], 1, 4, given[0].size(3));
         return Tensors{ops::channel_affine(given[0], given[1], given[2]),
-                       ops::channel_affine(given[0], given[1], given[2], {.out = wide, .residual = {}})};
+                       ops::channel_affine(given[0], given[1], given[2], {.out = wide, .residual = {}}),
+                       ops::channel_affine(given[0], scale, shift)};
       };
-      const Tensors maps{in[0], random_normal({2, channels}, 6), random_normal({2, channels}, 7)};
+      Tensors maps{in[0]};
+      for (const std::uint64_t seed : {6, 7}) maps.push_back(random_normal({2, channels}, seed));
+      for (const int i : {1, 2}) maps.push_back(ops::concatenate({Tensor::zeros({2, 4}), maps[i]}, 1));
       EXPECT_TRUE(test::same_on_devices(per_image, maps, {.output_tolerance = dtype == DType::f32 ? 1e-6 : 1e-2}));
+      const Tensors results = per_image(maps);
+      EXPECT_EQ(test::values_of(results[2]), test::values_of(results[0]));
     }
   }
 }
