@@ -194,9 +194,9 @@ PlannedQueries MaskedDecoderPlan::finish(const Queries& queries, const PlannedPi
     trace->embeddings = out.embeddings;
   }
   out.mask_logits = mask_logits(head.masks, pixels.merged);
-  for (const Tensor& cells : pixels.cells)
-    out.foreground.push_back(
-        ops::mask_product_bits(head.masks.vectors, head.masks.shift, pixels_of(cells), ops::MaskBit::foreground));
+  std::vector<Tensor> cells;
+  for (const Tensor& map : pixels.cells) cells.push_back(pixels_of(map));
+  out.foreground = ops::mask_product_bits(head.masks.vectors, head.masks.shift, cells, ops::MaskBit::foreground);
   return out;
 }
 

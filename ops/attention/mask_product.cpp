@@ -51,15 +51,31 @@ Tensor by_ops(const Tensor& embedding, const Tensor& shift, const Tensor& featur
 
 Tensor mask_product_bits(const Tensor& embedding, const Tensor& shift, const Tensor& features, MaskBit meaning,
                          const Tensor& any) {
-  check_inputs(embedding, shift, features, any);
-  if (embedding.device().type == DeviceType::cpu) return by_ops(embedding, shift, features, meaning, any);
-  Tensor bits = Tensor::empty({embedding.size(0), embedding.size(1), (features.size(1) + 63) / 64}, DType::i64,
-                              embedding.device());
-  const MaskProductArgs args{embedding.view(),          shift.view(),
-                             features.view(),           bits.view(),
-                             any ? any.view() : View{}, meaning == MaskBit::foreground};
-  note_work(2.0 * static_cast<double>(embedding.numel()) * static_cast<double>(features.size(1)), embedding, shift,
-            features, bits);
+  return mask_product_bits(embedding, shift, std::span(&features, 1), meaning, any)[0];
+}
+
+std::vector<Tensor> mask_product_bits(const Tensor& embedding, const Tensor& shift, std::span<const Tensor> features,
+                                      MaskBit meaning, const Tensor& any) {
+  check<ShapeError>(!features.empty() && features.size() <= kMostMaskMaps, "mask_product_bits: needs 1 to ",
+                    kMostMaskMaps, " maps; got ", features.size());
+  for (const Tensor& map : features) check_inputs(embedding, shift, map, any);
+  std::vector<Tensor> bits;
+  if (embedding.device().type == DeviceType::cpu) {
+    for (const Tensor& map : features) bits.push_back(by_ops(embedding, shift, map, meaning, any));
+    return bits;
+  }
+  MaskProductArgs args{
+      embedding.view(), shift.view(), {}, {}, 0, any ? any.view() : View{}, meaning == MaskBit::foreground};
+  std::int64_t pixels = 0;
+  for (const Tensor& map : features) {
+    bits.push_back(
+        Tensor::empty({embedding.size(0), embedding.size(1), (map.size(1) + 63) / 64}, DType::i64, embedding.device()));
+    args.features[args.maps] = map.view();
+    args.bits[args.maps++] = bits.back().view();
+    pixels += map.size(1);
+  }
+  note_work(2.0 * static_cast<double>(embedding.numel()) * static_cast<double>(pixels), embedding, shift, features,
+            std::span<const Tensor>(bits));
   on_device(
       embedding.device(), [] {}, [&](StreamHandle stream) { mask_product_cuda(args, stream); });
   return bits;

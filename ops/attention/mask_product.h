@@ -1,5 +1,9 @@
 #pragma once
 #include "ops/attention/attention_mask.h"
+#include "ops/attention/mask_product_kernels.h"
+
+#include <span>
+#include <vector>
 
 namespace visage::ops {
 
@@ -11,5 +15,10 @@ namespace visage::ops {
 /// wanted.
 [[nodiscard]] Tensor mask_product_bits(const Tensor& embedding, const Tensor& shift, const Tensor& features,
                                        MaskBit meaning, const Tensor& any = {});
+
+/// The same on several maps [N,L_i,C], at most kMostMaskMaps, in one launch.
+[[nodiscard]] std::vector<Tensor> mask_product_bits(const Tensor& embedding, const Tensor& shift,
+                                                    std::span<const Tensor> features, MaskBit meaning,
+                                                    const Tensor& any = {});
 
 }  // namespace visage::ops

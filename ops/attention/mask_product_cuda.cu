@@ -15,26 +15,38 @@ constexpr int kQueries = kThreads / cuda::kWarpSize * row_products::kRows;  // o
 constexpr int kPixels = 64;                                                 // a word
 constexpr int kTiles = kPixels / row_products::kTileColumns;
 
+/// The maps one after the other. The pointers among them are not arguments of their own.
+struct Maps {
+  const void* features[kMostMaskMaps];
+  std::uint64_t* bits[kMostMaskMaps];
+  std::int64_t pixels[kMostMaskMaps];
+  unsigned first_block[kMostMaskMaps];
+  int count;
+};
+
 struct Shape {
   int queries, channels;
-  std::int64_t pixels, words;
   bool vectors;  // rows are aligned to 16 bytes
 };
 
-/// Mapping: block (word of an image, 64 queries); a warp owns eight queries and the 64 pixels of the word, lane (g, t)
-/// pixels 8 j + g of queries 2t and 2t + 1 (row_products.cuh). Its eight lanes of a query then unite their bits.
-/// Shared memory: none.
+/// Mapping: block (word of an image of a map, 64 queries); a warp owns eight queries and the 64 pixels of the word,
+/// lane (g, t) pixels 8 j + g of queries 2t and 2t + 1 (row_products.cuh). Its eight lanes of a query then unite their
+/// bits. Shared memory: none.
 template <class T, bool kForeground>
 __global__ void __launch_bounds__(kThreads)
-    mask_product_kernel(const T* embedding, const float* shift, const T* features, std::uint64_t* bits, int* any,
+    mask_product_kernel(const T* embedding, const float* shift, const __grid_constant__ Maps maps, int* any,
                         Shape shape) {
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarpSize;
   const int query =
       static_cast<int>(blockIdx.y) * kQueries + static_cast<int>(threadIdx.x) / cuda::kWarpSize * row_products::kRows;
   if (query >= shape.queries) return;  // the whole warp leaves
-  const std::int64_t word = blockIdx.x % shape.words, n = blockIdx.x / shape.words, pixel = word * kPixels + lane / 4;
+  int map = 0;
+  while (map + 1 < maps.count && blockIdx.x >= maps.first_block[map + 1]) ++map;
+  const std::int64_t pixels = maps.pixels[map], words = (pixels + kPixels - 1) / kPixels;
+  const unsigned block = blockIdx.x - maps.first_block[map];
+  const std::int64_t word = block % words, n = block / words, pixel = word * kPixels + lane / 4;
   const T* const rows = embedding + (n * shape.queries + query) * shape.channels;
-  const T* const columns = features + (n * shape.pixels + pixel) * shape.channels;
+  const T* const columns = static_cast<const T*>(maps.features[map]) + (n * pixels + pixel) * shape.channels;
   row_products::Sums<kTiles> sums;
   row_products::multiply<T, kTiles, 1>(
       shape.channels, lane,
@@ -45,7 +57,7 @@ __global__ void __launch_bounds__(kThreads)
       [&](int j, int k) {
         const int column = j * row_products::kTileColumns;
         return row_products::load_chunk(columns + column * std::int64_t{shape.channels} + k,
-                                        pixel + column < shape.pixels ? shape.channels - k : 0, shape.vectors);
+                                        pixel + column < pixels ? shape.channels - k : 0, shape.vectors);
       },
       sums);
 #pragma unroll
@@ -59,13 +71,13 @@ __global__ void __launch_bounds__(kThreads)
       const int column = j * row_products::kTileColumns;
       const float logit = sums[j][i] + added;
       const bool set = kForeground ? logit >= kLeastAboveHalf : !(logit <= kGreatestBelowHalf);
-      if (set && pixel + column < shape.pixels) mine |= std::uint64_t{1} << (column + lane / 4);
+      if (set && pixel + column < pixels) mine |= std::uint64_t{1} << (column + lane / 4);
     }
 #pragma unroll
     for (int distance = 4; distance < cuda::kWarpSize; distance *= 2)
       mine |= __shfl_xor_sync(cuda::kAllLanes, mine, distance);
     if (lane >= 4 || own >= shape.queries) continue;
-    bits[row * shape.words + word] = mine;
+    maps.bits[map][row * words + word] = mine;
     if (any && mine) atomicOr(any + row, 1);
   }
 }
@@ -73,15 +85,23 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 void run(const MaskProductArgs& args, StreamHandle stream) {
   const Dims& size = args.embedding.size;
-  const std::int64_t words = args.bits.size[2];
-  const bool vectors = size[2] % cuda::kPacketSize<T> == 0 && cuda::is_packet_aligned(args.embedding.data) &&
-                       cuda::is_packet_aligned(args.features.data);
-  const Shape shape{static_cast<int>(size[1]), static_cast<int>(size[2]), args.features.size[1], words, vectors};
-  const dim3 grid(static_cast<unsigned>(size[0] * words), cuda::blocks_for(size[1], kQueries));
+  bool vectors = size[2] % cuda::kPacketSize<T> == 0 && cuda::is_packet_aligned(args.embedding.data);
+  Maps maps{};
+  maps.count = args.maps;
+  unsigned blocks = 0;
+  for (int i = 0; i < args.maps; ++i) {
+    maps.features[i] = args.features[i].data;
+    maps.bits[i] = args.bits[i].as<std::uint64_t>();
+    maps.pixels[i] = args.features[i].size[1];
+    maps.first_block[i] = blocks;
+    blocks += static_cast<unsigned>(size[0] * args.bits[i].size[2]);
+    vectors = vectors && cuda::is_packet_aligned(args.features[i].data);
+  }
+  const Shape shape{static_cast<int>(size[1]), static_cast<int>(size[2]), vectors};
+  const dim3 grid(blocks, cuda::blocks_for(size[1], kQueries));
   const auto start = [&]<bool kForeground>() {
     cuda::launch<mask_product_kernel<T, kForeground>>({grid, kThreads, 0, stream}, args.embedding.as<const T>(),
-                                                      args.shift.as<const float>(), args.features.as<const T>(),
-                                                      args.bits.as<std::uint64_t>(), args.any.as<int>(), shape);
+                                                      args.shift.as<const float>(), maps, args.any.as<int>(), shape);
   };
   if (args.foreground)
     start.template operator()<true>();

@@ -109,6 +109,22 @@ TEST(MaskProduct, FindsTheOnlyBitOfARow) {
   });
 }
 
+TEST(MaskProduct, TakesSeveralMapsAtOnce) {
+  const Tensor embedding = random_normal({2, 5, 16}, 1), shift = random_normal({2, 5, 1}, 2);
+  std::vector<Tensor> maps;
+  for (const std::int64_t pixels : {130, 1, 64, 65}) maps.push_back(random_normal({2, pixels, 16}, 3 + pixels));
+  test::for_each_device([&](Device device) {
+    std::vector<Tensor> there;
+    for (const Tensor& map : maps) there.push_back(test::on(map, device));
+    const Tensor e = test::on(embedding, device), s = test::on(shift, device);
+    const auto together = mask_product_bits(e, s, there, MaskBit::visible);
+    ASSERT_EQ(together.size(), maps.size());
+    for (std::size_t i = 0; i < maps.size(); ++i)
+      EXPECT_EQ(test::values_of(together[i]), test::values_of(mask_product_bits(e, s, there[i], MaskBit::visible)))
+          << i;
+  });
+}
+
 TEST(MaskProduct, TellsAttentionWhichRowsSeeSomething) {
   for (const DType dtype : {DType::f32, DType::bf16})
     for (const std::int64_t keys : {64, 130, 600}) {
@@ -140,6 +156,7 @@ TEST(MaskProduct, RefusesWhatDoesNotFit) {
     (void)mask_product_bits(embedding, shift, features, MaskBit::visible, any);
   };
   EXPECT_THROW(bits(e, s, Tensor::zeros({1, 5, 7})), ShapeError);
+  EXPECT_THROW((void)mask_product_bits(e, s, std::vector(5, f), MaskBit::visible), ShapeError);
   EXPECT_THROW(bits(e, Tensor::zeros({1, 3}), f), ShapeError);
   EXPECT_THROW(bits(e, s, f, Tensor::zeros({1, 4}, DType::i32)), ShapeError);
   EXPECT_THROW(bits(e, s, f, Tensor::zeros({1, 3})), DTypeError);
