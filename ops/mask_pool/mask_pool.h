@@ -1,5 +1,9 @@
 #pragma once
+#include "ops/mask_pool/mask_pool_kernels.h"
 #include "tensor/tensor.h"
+
+#include <span>
+#include <vector>
 
 namespace visage::ops {
 
@@ -22,5 +26,12 @@ struct MaskPooled {
 /// which may be pitched, or both empty.
 [[nodiscard]] MaskPooled mask_pool_bits(const Tensor& features, const Tensor& bits, const Tensor& scale = {},
                                         const Tensor& shift = {});
+
+/// The same of several maps at once, at most kMostPoolMaps, which agree in N, Q, C and dtype: as many launches as for
+/// one.
+struct MaskPoolMap {
+  Tensor features, bits, scale = {}, shift = {};
+};
+[[nodiscard]] std::vector<MaskPooled> mask_pool_bits(std::span<const MaskPoolMap> maps);
 
 }  // namespace visage::ops

@@ -3,7 +3,7 @@
 // are split among blocks, whose sums are added up in a fixed order. Bound by additions in f32 (64 a pixel, query tile
 // and 16-byte read of shared memory); bf16 features go to the tensor cores (mask_pool_mma_cuda.cu), bound by reading
 // them once. Not yet run or timed on a GPU.
-#include "ops/mask_pool/mask_pool_kernels.h"
+#include "ops/mask_pool/mask_pool_maps.cuh"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/packet.cuh"
 #include "tensor/cuda/warp.cuh"
@@ -74,15 +74,18 @@ __device__ __forceinline__ void load_tile(const T* from, std::int64_t row_stride
 }
 
 /// partial [splits, N, Q, C]: the sums of the features under the masks, of the pixels of each split.
-/// Mapping: block (split and image, 64 queries, 64 channels) goes through the words of its split; a warp whose 16
-/// queries are empty in a word skips it. Shared memory: 16.5 KiB.
+/// Mapping: block (split and image of a map, 64 queries, 64 channels) goes through the words of its split; a warp whose
+/// 16 queries are empty in a word skips it. Shared memory: 16.5 KiB.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    sum_kernel(const T* features, std::int64_t batch_stride, std::int64_t row_stride, bool vectors,
-               const std::uint64_t* bits, float* partial, int splits, int queries, std::int64_t pixels, int channels) {
+__global__ void __launch_bounds__(kThreads) sum_kernel(const __grid_constant__ PoolMaps maps) {
   VISAGE_SHARED(float, tile, [kRows * kChannels]);
   VISAGE_SHARED(std::uint64_t, words_of, [kRows]);
-  const std::int64_t words = (pixels + kRows - 1) / kRows, split = blockIdx.x % splits, n = blockIdx.x / splits;
+  const PoolMap& map = map_of(maps, blockIdx.x);
+  const T* const features = static_cast<const T*>(map.features);
+  const std::uint64_t* const bits = map.bits;
+  const std::int64_t pixels = map.pixels, words = (pixels + kRows - 1) / kRows;
+  const int splits = map.splits, queries = maps.queries, channels = maps.channels;
+  const std::int64_t split = (blockIdx.x - map.first_block) % splits, n = (blockIdx.x - map.first_block) / splits;
   const int first_query = static_cast<int>(blockIdx.y) * kRows, channel = static_cast<int>(blockIdx.z) * kChannels;
   const int thread = static_cast<int>(threadIdx.x);
   const Lane lane;
@@ -90,7 +93,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t last = words * (split + 1) / splits;
   for (std::int64_t word = words * split / splits; word < last; ++word) {
     load_tile(
-        features + n * batch_stride, row_stride, word * kRows, pixels, channel, channels, vectors,
+        features + n * map.batch_stride, map.row_stride, word * kRows, pixels, channel, channels, map.vectors,
         [](int) { return 1.f; }, tile);
     if (thread < kRows) {
       const int query = first_query + thread;
@@ -116,12 +119,11 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
   }
-  const std::int64_t images = gridDim.x / splits;
 #pragma unroll
   for (int r = 0; r < kOwnRows; ++r) {
     const int query = first_query + lane.first_row + r;
     if (query >= queries) break;
-    float* const to = partial + ((split * images + n) * queries + query) * channels;
+    float* const to = map.partial + ((split * maps.images + n) * queries + query) * channels;
 #pragma unroll
     for (int v = 0; v < kOwnVectors; ++v)
 #pragma unroll
@@ -131,23 +133,23 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// counts = bits set in a row; pooled = (scale * sum + shift * count) / (count + 1e-6), the sum over the splits in
-/// their order. Mapping: a block owns a row of one query, a thread every 256th channel. Shared memory: 32 bytes.
-__global__ void __launch_bounds__(kRowThreads)
-    finish_kernel(const std::uint64_t* bits, const float* partial, const float* scale, const float* shift,
-                  std::int64_t scale_stride, float* pooled, std::int64_t* counts, int splits, int queries,
-                  std::int64_t words, int channels) {
-  const std::int64_t row = blockIdx.x, rows = gridDim.x;
+/// their order. Mapping: block (row of one query, map), a thread every 256th channel. Shared memory: 32 bytes.
+__global__ void __launch_bounds__(kRowThreads) finish_kernel(const __grid_constant__ PoolMaps maps) {
+  const PoolMap& map = maps.map[blockIdx.y];
+  const std::uint64_t* const bits = map.bits;
+  const std::int64_t row = blockIdx.x, rows = gridDim.x, words = (map.pixels + kRows - 1) / kRows;
+  const int channels = maps.channels;
   int own = 0;
   for (std::int64_t w = threadIdx.x; w < words; w += kRowThreads) own += __popcll(bits[row * words + w]);
   const int count = cuda::block_reduce<kRowThreads>(own);
-  if (threadIdx.x == 0) counts[row] = count;
+  if (threadIdx.x == 0) map.counts[row] = count;
   const auto area = static_cast<float>(count);
   for (int c = static_cast<int>(threadIdx.x); c < channels; c += kRowThreads) {
     float sum = 0;
-    for (int s = 0; s < splits; ++s) sum += partial[(s * rows + row) * channels + c];
-    const std::int64_t at = row / queries * scale_stride + c;
-    if (scale) sum = scale[at] * sum + shift[at] * area;
-    pooled[row * channels + c] = sum / (area + kEpsilon);
+    for (int s = 0; s < map.splits; ++s) sum += map.partial[(s * rows + row) * channels + c];
+    const std::int64_t at = row / maps.queries * map.scale_stride + c;
+    if (map.scale) sum = map.scale[at] * sum + map.shift[at] * area;
+    map.pooled[row * channels + c] = sum / (area + kEpsilon);
   }
 }
 
@@ -199,36 +201,58 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-void sum(const MaskPoolArgs& args, const View& partial, StreamHandle stream) {
-  const int splits = static_cast<int>(partial.size[0]), queries = static_cast<int>(args.bits.size[1]);
-  const int channels = static_cast<int>(args.features.size[2]);
-  const Dims& stride = args.features.stride;
-  const bool vectors = channels % kVector == 0 && stride[0] % kVector == 0 && stride[1] % kVector == 0 &&
-                       reinterpret_cast<std::uintptr_t>(args.features.data) % (kVector * sizeof(T)) == 0;
-  const dim3 grid(static_cast<unsigned>(args.features.size[0] * splits), cuda::blocks_for(queries, kRows),
-                  cuda::blocks_for(channels, kChannels));
-  cuda::launch<sum_kernel<T>>({grid, kThreads, 0, stream}, args.features.as<const T>(), stride[0], stride[1], vectors,
-                              args.bits.as<const std::uint64_t>(), partial.as<float>(), splits, queries,
-                              args.features.size[1], channels);
+void sum(const PoolMaps& maps, StreamHandle stream) {
+  const dim3 grid(maps.blocks, cuda::blocks_for(maps.queries, kRows), cuda::blocks_for(maps.channels, kChannels));
+  cuda::launch<sum_kernel<T>>({grid, kThreads, 0, stream}, maps);
+}
+
+PoolMaps maps_of(const MaskPoolArgs* args, const View* partial, int count) {
+  const Dims& size = args[0].pooled.size;
+  PoolMaps maps{};
+  maps.count = count;
+  maps.images = static_cast<int>(size[0]);
+  maps.queries = static_cast<int>(size[1]);
+  maps.channels = static_cast<int>(size[2]);
+  for (int i = 0; i < count; ++i) {
+    const View& features = args[i].features;
+    const Dims& stride = features.stride;
+    PoolMap& map = maps.map[i];
+    map.features = features.data;
+    map.batch_stride = stride[0];
+    map.row_stride = stride[1];
+    map.pixels = features.size[1];
+    map.bits = args[i].bits.as<const std::uint64_t>();
+    map.partial = partial[i].as<float>();
+    map.first_block = maps.blocks;
+    map.splits = static_cast<int>(partial[i].size[0]);
+    map.vectors = size[2] % kVector == 0 && stride[0] % kVector == 0 && stride[1] % kVector == 0 &&
+                  reinterpret_cast<std::uintptr_t>(features.data) % (kVector * size_of(features.dtype)) == 0;
+    map.scale = args[i].scale.as<const float>();
+    map.shift = args[i].shift.as<const float>();
+    map.scale_stride = args[i].scale.stride[0];
+    map.pooled = args[i].pooled.as<float>();
+    map.counts = args[i].counts.as<std::int64_t>();
+    maps.blocks += static_cast<unsigned>(maps.images * map.splits);
+  }
+  return maps;
 }
 
 }  // namespace
 }  // namespace mask_pool_detail
 
-void mask_pool_cuda(const MaskPoolArgs& args, const View& partial, StreamHandle stream) {
+void mask_pool_cuda(const MaskPoolArgs* args, const View* partial, int maps, StreamHandle stream) {
   using namespace mask_pool_detail;
-  if (mask_pool_fits_mma(args))
-    sum_mma_cuda(args, partial, stream);
-  else if (args.features.dtype == DType::bf16)
-    sum<__nv_bfloat16>(args, partial, stream);
+  const PoolMaps all = maps_of(args, partial, maps);
+  bool mma = true;
+  for (int i = 0; i < maps; ++i) mma = mma && mask_pool_fits_mma(args[i]);
+  if (mma)
+    sum_mma_cuda(all, stream);
+  else if (args[0].features.dtype == DType::bf16)
+    sum<__nv_bfloat16>(all, stream);
   else
-    sum<float>(args, partial, stream);
-  const auto rows = static_cast<unsigned>(args.bits.size[0] * args.bits.size[1]);
-  cuda::launch<finish_kernel>({rows, kRowThreads, 0, stream}, args.bits.as<const std::uint64_t>(),
-                              partial.as<const float>(), args.scale.as<const float>(), args.shift.as<const float>(),
-                              args.scale.stride[0], args.pooled.as<float>(), args.counts.as<std::int64_t>(),
-                              static_cast<int>(partial.size[0]), static_cast<int>(args.bits.size[1]), args.bits.size[2],
-                              static_cast<int>(args.features.size[2]));
+    sum<float>(all, stream);
+  const dim3 grid(static_cast<unsigned>(all.images * all.queries), static_cast<unsigned>(maps));
+  cuda::launch<finish_kernel>({grid, kRowThreads, 0, stream}, all);
 }
 
 void mask_pool_backward_cuda(const MaskPoolBackwardArgs& args, StreamHandle stream) {

@@ -1,7 +1,7 @@
 // Mask pooling of bf16 features on tensor cores: pooled sums = bits * features, where the bits become the left operand,
 // zeros and ones in bf16, in registers. Every product is exact and sums are f32. Bound by reading the features, once
 // for every 128 queries. Not yet run or timed on a GPU.
-#include "ops/mask_pool/mask_pool_kernels.h"
+#include "ops/mask_pool/mask_pool_maps.cuh"
 #include "tensor/cuda/async_copy.cuh"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/mma.cuh"
@@ -36,14 +36,15 @@ __device__ __forceinline__ void copy_tile(const Half* from, std::int64_t row_str
 __device__ __forceinline__ unsigned ones(unsigned bits) { return (bits & 1) * 0x3f80u | (bits >> 1 & 1) * 0x3f800000u; }
 
 /// partial [splits, N, Q, C]: the sums of the features under the masks, of the pixels of each split.
-/// Mapping: block (split and image, 128 queries, 64 channels) goes through the words of its split, the features of the
-/// next one on their way (cp.async) while one is used; warp w owns queries 16 w to 16 w + 15 and skips the words in
-/// which none of them has a pixel. Shared memory: 18 KiB.
-__global__ void __launch_bounds__(kThreads, 2)
-    sum_mma_kernel(const Half* features, std::int64_t batch_stride, std::int64_t row_stride, const std::uint64_t* bits,
-                   float* partial, int splits, int queries, std::int64_t pixels, int channels) {
+/// Mapping: block (split and image of a map, 128 queries, 64 channels) goes through the words of its split, the
+/// features of the next one on their way (cp.async) while one is used; warp w owns queries 16 w to 16 w + 15 and skips
+/// the words in which none of them has a pixel. Shared memory: 18 KiB.
+__global__ void __launch_bounds__(kThreads, 2) sum_mma_kernel(const __grid_constant__ PoolMaps maps) {
   VISAGE_SHARED(Half, tiles, [2][kPixels * kPitch]);
-  const std::int64_t words = (pixels + kPixels - 1) / kPixels, split = blockIdx.x % splits, n = blockIdx.x / splits;
+  const PoolMap& map = map_of(maps, blockIdx.x);
+  const int splits = map.splits, queries = maps.queries, channels = maps.channels;
+  const std::int64_t pixels = map.pixels, words = (pixels + kPixels - 1) / kPixels;
+  const std::int64_t split = (blockIdx.x - map.first_block) % splits, n = (blockIdx.x - map.first_block) / splits;
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarpSize;
   const int query =
       (static_cast<int>(blockIdx.y) * (kThreads / cuda::kWarpSize) + static_cast<int>(threadIdx.x) / cuda::kWarpSize) *
@@ -52,10 +53,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int channel = static_cast<int>(blockIdx.z) * kChannels;
   const std::int64_t first = words * split / splits, last = words * (split + 1) / splits;
   const auto word_of = [&](int row, std::int64_t word) {
-    return row < queries ? bits[(n * queries + row) * words + word] : std::uint64_t{0};
+    return row < queries ? map.bits[(n * queries + row) * words + word] : std::uint64_t{0};
   };
   const auto copy = [&](std::int64_t word, int stage) {
-    copy_tile(features + n * batch_stride, row_stride, word * kPixels, pixels, channel, channels, tiles[stage]);
+    copy_tile(static_cast<const Half*>(map.features) + n * map.batch_stride, map.row_stride, word * kPixels, pixels,
+              channel, channels, tiles[stage]);
   };
   float sums[kColumns][4] = {};
   copy(first, 0);
@@ -86,12 +88,11 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
     __syncthreads();  // before the next copy overwrites what a slower warp still reads
   }
-  const std::int64_t images = gridDim.x / splits;
 #pragma unroll
   for (int i = 0; i < 4; i += 2) {
     const int row = query + i / 2 * 8;
     if (row >= queries) continue;
-    float* const to = partial + ((split * images + n) * queries + row) * channels + channel + lane % 4 * 2;
+    float* const to = map.partial + ((split * maps.images + n) * queries + row) * channels + channel + lane % 4 * 2;
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       // Channels come in eights.
@@ -104,14 +105,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 }  // namespace
 
-void sum_mma_cuda(const MaskPoolArgs& args, const View& partial, StreamHandle stream) {
-  const int splits = static_cast<int>(partial.size[0]), queries = static_cast<int>(args.bits.size[1]);
-  const int channels = static_cast<int>(args.features.size[2]);
-  const dim3 grid(static_cast<unsigned>(args.features.size[0] * splits), cuda::blocks_for(queries, kMaskPoolMmaQueries),
-                  cuda::blocks_for(channels, kChannels));
-  cuda::launch<sum_mma_kernel>({grid, kThreads, 0, stream}, args.features.as<const Half>(), args.features.stride[0],
-                               args.features.stride[1], args.bits.as<const std::uint64_t>(), partial.as<float>(),
-                               splits, queries, args.features.size[1], channels);
+void sum_mma_cuda(const PoolMaps& maps, StreamHandle stream) {
+  const dim3 grid(maps.blocks, cuda::blocks_for(maps.queries, kMaskPoolMmaQueries),
+                  cuda::blocks_for(maps.channels, kChannels));
+  cuda::launch<sum_mma_kernel>({grid, kThreads, 0, stream}, maps);
 }
 
 }  // namespace mask_pool_detail

@@ -59,11 +59,13 @@ class FastDetector final : public Detector {
 
  private:
   AppearanceOutput pool(const PlannedPixels& pixels, const PlannedQueries& queries) const {
-    std::vector<Tensor> pooled, counts;
+    std::vector<ops::MaskPoolMap> maps;
     for (std::size_t level = 0; level < pixels.side.size(); ++level) {
       const SideFeatures& side = pixels.side[level];
-      const ops::MaskPooled result =
-          ops::mask_pool_bits(side.pixels, queries.foreground[level], side.map.scale, side.map.shift);
+      maps.push_back({side.pixels, queries.foreground[level], side.map.scale, side.map.shift});
+    }
+    std::vector<Tensor> pooled, counts;
+    for (const ops::MaskPooled& result : ops::mask_pool_bits(maps)) {
       pooled.push_back(result.pooled);
       counts.push_back(result.counts);
     }

@@ -4,6 +4,7 @@
 #include "ops/attention/attention_mask.h"
 #include "ops/shape/views.h"
 #include "tests/support/allclose.h"
+#include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/nchw.h"
@@ -143,6 +144,33 @@ TEST(MaskPool, TheSameOnEveryDevice) {
   }
 }
 
+TEST(MaskPool, PoolsSeveralMapsAtOnce) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    std::vector<MaskPoolMap> maps;
+    for (const std::int64_t pixels : {300, 1, 130}) {
+      const auto seed = static_cast<std::uint64_t>(pixels);
+      maps.push_back({random_normal({2, pixels, 72}, seed, dtype),
+                      mask_bits(random_normal({2, 9, pixels}, seed + 1), MaskBit::foreground)});
+    }
+    maps[1].scale = random_normal({2, 72}, 5);
+    maps[1].shift = random_normal({2, 72}, 6);
+    test::for_each_device([&](Device device) {
+      std::vector<MaskPoolMap> there;
+      for (const MaskPoolMap& map : maps)
+        there.push_back({test::on(map.features, device), test::on(map.bits, device),
+                         map.scale ? test::on(map.scale, device) : Tensor{},
+                         map.shift ? test::on(map.shift, device) : Tensor{}});
+      const std::vector<MaskPooled> together = mask_pool_bits(there);
+      ASSERT_EQ(together.size(), maps.size());
+      for (std::size_t i = 0; i < maps.size(); ++i) {
+        const MaskPooled alone = mask_pool_bits(there[i].features, there[i].bits, there[i].scale, there[i].shift);
+        EXPECT_EQ(test::values_of(together[i].pooled), test::values_of(alone.pooled)) << i;
+        EXPECT_EQ(test::values_of(together[i].counts), test::values_of(alone.counts)) << i;
+      }
+    });
+  }
+}
+
 TEST(MaskPool, NoMaskGivesNoRow) {
   const auto fn = [](const std::vector<Tensor>& in) {
     const MaskPooled got = mask_pool_bits(in[0], Tensor::empty({1, 0, 1}, DType::i64, in[0].device()));
@@ -165,6 +193,10 @@ TEST(MaskPool, RefusesPartsThatDoNotFit) {
   EXPECT_THROW((void)mask_pool_bits(features, Tensor::zeros({1, 3, 1}, DType::i64)), ShapeError);
   EXPECT_THROW((void)mask_pool_bits(features, Tensor::zeros({1, 3, 2})), DTypeError);
   EXPECT_THROW((void)mask_pool_bits(features, bits, Tensor::zeros({1, 8})), ShapeError);
+  EXPECT_THROW((void)mask_pool_bits(std::vector<MaskPoolMap>{}), ShapeError);
+  EXPECT_THROW((void)mask_pool_bits(std::vector<MaskPoolMap>{
+                   {features, bits}, {Tensor::zeros({1, features.size(1), 2 * features.size(2)}), bits}}),
+               ShapeError);
   EXPECT_THROW((void)mask_pool_bits(features, bits, Tensor::zeros({1, 7}), Tensor::zeros({1, 7})), ShapeError);
   EXPECT_THROW((void)mask_pool(Tensor::zeros({1, 4, 4, 8}), Tensor::zeros({2, 3, 8, 8})), ShapeError);
 }
