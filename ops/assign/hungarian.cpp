@@ -1,6 +1,6 @@
 #include "ops/assign/hungarian.h"
 
-#include "tensor/error.h"
+#include "autograd/tape.h"
 
 #include <algorithm>
 #include <cmath>
@@ -172,6 +172,19 @@ Assignment assign(std::span<const float> cost, std::int64_t rows, std::int64_t c
 
 Assignment assign(std::span<const double> cost, std::int64_t rows, std::int64_t columns, Objective objective) {
   return assign_entries(cost, rows, columns, objective);
+}
+
+Assignment assign(const Tensor& cost, Objective objective) {
+  check<ShapeError>(cost && cost.rank() == 2 && cost.is_contiguous(),
+                    "assign: cost must be contiguous [rows, columns]; got ", cost ? cost.size() : Dims{});
+  check<DTypeError>(cost.dtype() == DType::f32 || cost.dtype() == DType::f64, "assign: cost must be f32 or f64; got ",
+                    cost.dtype());
+  check<DeviceError>(cost.device().type == DeviceType::cpu, "assign: cost must be on the CPU");
+  autograd::not_differentiable("assign", {cost});
+  const std::size_t count = static_cast<std::size_t>(cost.numel());
+  if (cost.dtype() == DType::f32)
+    return assign(std::span<const float>(cost.data<float>(), count), cost.size(0), cost.size(1), objective);
+  return assign(std::span<const double>(cost.data<double>(), count), cost.size(0), cost.size(1), objective);
 }
 
 }  // namespace visage::ops

@@ -1,5 +1,6 @@
 #pragma once
-#include <cstdint>
+#include "tensor/tensor.h"
+
 #include <span>
 #include <vector>
 
@@ -30,5 +31,7 @@ struct Assignment {
                                 Objective objective = Objective::minimise);
 [[nodiscard]] Assignment assign(std::span<const double> cost, std::int64_t rows, std::int64_t columns,
                                 Objective objective = Objective::minimise);
+/// cost f32 or f64 [rows, columns], contiguous, on the CPU. Not differentiable.
+[[nodiscard]] Assignment assign(const Tensor& cost, Objective objective = Objective::minimise);
 
 }  // namespace visage::ops

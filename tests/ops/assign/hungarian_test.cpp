@@ -137,11 +137,14 @@ TEST(Assign, RefusesWhatHasNoAnswer) {
   }
 }
 
-TEST(Assign, Floats) {
-  const std::vector<float> cost{0.5f, 0.25f, 0.75f, 0.125f};
-  const Assignment result = assign(cost, 2, 2, Objective::maximise);
+TEST(Assign, TensorsAndFloats) {
+  const float cost[] = {0.5f, 0.25f, 0.75f, 0.125f};
+  const Assignment result = assign(Tensor::from({2, 2}, cost), Objective::maximise);
   EXPECT_EQ(result.column_of_row, (std::vector<int>{1, 0}));
   EXPECT_EQ(result.total, 1.0);
+  EXPECT_THROW((void)assign(Tensor::zeros({2, 2}, DType::i64)), DTypeError);
+  EXPECT_THROW((void)assign(Tensor::zeros({2, 2, 2})), ShapeError);
+  EXPECT_THROW((void)assign(Tensor{}), ShapeError);
 }
 
 TEST(AssignGolden, TotalsAreThoseRecorded) {
@@ -155,7 +158,7 @@ TEST(AssignGolden, TotalsAreThoseRecorded) {
     const Tensor cost = golden.load(name);
     const Matrix entries(cost.data<double>(), cost.data<double>() + cost.numel());
     for (const Objective objective : {Objective::minimise, Objective::maximise}) {
-      const Assignment result = assign(entries, cost.size(0), cost.size(1), objective);
+      const Assignment result = assign(cost, objective);
       expect_valid(result, entries, cost.size(0), cost.size(1));
       const double want =
           *golden.load(base + (objective == Objective::minimise ? "/min_total" : "/max_total")).data<double>();
