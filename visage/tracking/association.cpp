@@ -2,6 +2,7 @@
 
 #include "ops/assign/hungarian.h"
 #include "ops/linear/linear.h"
+#include "visage/tracking/rows.h"
 
 #include <algorithm>
 #include <cmath>
@@ -45,12 +46,10 @@ std::vector<int> assign_greedily(const Tensor& match, double least, std::span<co
 }
 
 std::vector<int> assign_optimally(const Tensor& match, double least) {
-  const std::span<const float> values(match.data<float>(), static_cast<std::size_t>(match.numel()));
-  std::vector<int> column_of_row =
-      ops::assign(values, match.size(0), match.size(1), ops::Objective::maximise).column_of_row;
+  std::vector<int> column_of_row = ops::assign(match, ops::Objective::maximise).column_of_row;
   for (std::int64_t row = 0; row < match.size(0); ++row) {
     int& column = column_of_row[row];
-    if (column >= 0 && !(values[row * match.size(1) + column] > least)) column = -1;
+    if (column >= 0 && !(row_of(match, row)[column] > least)) column = -1;
   }
   return column_of_row;
 }

@@ -1,6 +1,7 @@
 #include "visage/tracking/bi_softmax_tracker.h"
 
 #include "visage/tracking/association.h"
+#include "visage/tracking/rows.h"
 
 #include <algorithm>
 
@@ -50,7 +51,7 @@ std::vector<int> BiSoftmaxTracker::matched(const Tensor& detections, double& sim
   track_of = config_.solver == Solver::greedy ? assign_greedily(match, config_.least_match, hits)
                                               : assign_optimally(match, config_.least_match);
   for (std::size_t i = 0; i < track_of.size(); ++i)
-    if (track_of[i] >= 0) similarity += row_of(match, static_cast<int>(i))[track_of[i]];
+    if (track_of[i] >= 0) similarity += row_of(match, static_cast<std::int64_t>(i))[track_of[i]];
   return track_of;
 }
 

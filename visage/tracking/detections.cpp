@@ -2,6 +2,7 @@
 
 #include "ops/track/class_score.h"
 #include "tensor/transfer.h"
+#include "visage/tracking/rows.h"
 
 #include <algorithm>
 #include <bit>
@@ -29,7 +30,7 @@ double length_of(std::span<const float> row) {
 
 /// Writes factor * x, or factor * x / |x|, into the columns of `out` from `column` on.
 void place(const Tensor& x, double factor, Scale scale, const Tensor& out, std::int64_t column) {
-  for (int q = 0; q < static_cast<int>(x.size(0)); ++q) {
+  for (std::int64_t q = 0; q < x.size(0); ++q) {
     const std::span<const float> row = row_of(x, q);
     const double length = scale == Scale::unit ? length_of(row) : 1;
     float* to = out.data<float>() + q * out.size(1) + column;
@@ -63,18 +64,6 @@ Tensor chosen_embedding(const FrameQueries& queries, Embedding embedding, double
 
 }  // namespace
 
-std::span<const float> row_of(const Tensor& matrix, int row) {
-  const auto columns = static_cast<std::size_t>(matrix.size(1));
-  return {matrix.data<float>() + static_cast<std::size_t>(row) * columns, columns};
-}
-
-Tensor rows_of(const Tensor& matrix, std::span<const int> rows) {
-  Tensor out = Tensor::empty({std::ssize(rows), matrix.size(1)});
-  float* to = out.data<float>();
-  for (const int row : rows) to = std::ranges::copy(row_of(matrix, row), to).out;
-  return out;
-}
-
 Detections read_detections(const FrameQueries& queries, Embedding embedding, double alpha, Scale scale,
                            std::int64_t frame) {
   const Tensor logits = fetched("logits", queries.logits, -1, frame);
@@ -83,7 +72,7 @@ Detections read_detections(const FrameQueries& queries, Embedding embedding, dou
   Detections detections{.embedding = chosen_embedding(queries, embedding, alpha, scale, rows, frame),
                         .scores = {scores.data<float>(), scores.data<float>() + rows},
                         .labels = {}};
-  for (int q = 0; q < static_cast<int>(rows); ++q) {
+  for (std::int64_t q = 0; q < rows; ++q) {
     const std::span<const float> real = row_of(logits, q).first(static_cast<std::size_t>(classes));
     detections.labels.push_back(static_cast<int>(std::ranges::max_element(real) - real.begin()));
   }

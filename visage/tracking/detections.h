@@ -46,9 +46,4 @@ class MaskOverlaps {
   std::vector<Extent> extents_;
 };
 
-/// The rows of a matrix, as a matrix.
-[[nodiscard]] Tensor rows_of(const Tensor& matrix, std::span<const int> rows);
-/// A row of a matrix.
-[[nodiscard]] std::span<const float> row_of(const Tensor& matrix, int row);
-
 }  // namespace visage::tracking

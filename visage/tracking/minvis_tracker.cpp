@@ -3,6 +3,7 @@
 #include "ops/linear/linear.h"
 #include "visage/tracking/association.h"
 #include "visage/tracking/detections.h"
+#include "visage/tracking/rows.h"
 
 #include <numeric>
 

@@ -1,6 +1,7 @@
 #include "visage/tracking/qdtrack_tracker.h"
 
 #include "visage/tracking/association.h"
+#include "visage/tracking/rows.h"
 
 #include <algorithm>
 

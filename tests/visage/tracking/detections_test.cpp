@@ -3,6 +3,7 @@
 #include "tests/support/files.h"
 #include "tests/support/values.h"
 #include "tests/visage/tracking/constructed_frame.h"
+#include "visage/tracking/rows.h"
 
 #include <gmock/gmock.h>
 
