@@ -154,6 +154,31 @@ TEST(VideoOnCuda, TracksAreThoseOfTheCpuWithoutAStall) {
   }
 }
 
+// Trackers on the host read tensors that the next window overwrites.
+TEST(VideoOnCuda, TrackersOnTheHostSeeTheFrameThatTheyTrack) {
+  const Twins models;
+  for (const TrackerKind kind : {TrackerKind::minvis, TrackerKind::idol, TrackerKind::ctvis, TrackerKind::qdtrack}) {
+    SCOPED_TRACE(static_cast<int>(kind));
+    pipeline::PipelineOptions options = small_frames();
+    options.tracking.tracker = kind;
+    // Test weights are sure of nothing, and all their masks are alike.
+    options.tracking.idol.nms_iou = options.tracking.ctvis.nms_iou = options.tracking.qdtrack.nms_iou = 1;
+    options.tracking.qdtrack.birth_score = options.tracking.qdtrack.keep_score = 0;
+    pipeline::VideoPipeline on_cpu(models.cpu, options);
+    options.in_flight = 2;
+    pipeline::VideoPipeline on_cuda(models.cuda, options);
+    std::size_t objects = 0;
+    for (std::int64_t t = 0; t < 4; ++t) {
+      const media::Frame frame{.image = drawn_frame({96, 64}, t), .name = std::to_string(t), .index = t};
+      const auto expected = on_cpu.feed(frame), actual = on_cuda.feed(frame);
+      ASSERT_EQ(actual.size(), 1u) << "no frame waits for the next";
+      expect_same(expected.front(), actual.front());
+      objects += actual.front().result.objects.size();
+    }
+    EXPECT_GT(objects, 4u);
+  }
+}
+
 /// What is known about the frames of a video on the host, fed through a detector that is used for others as well.
 std::vector<std::vector<double>> logits_of(pipeline::FrameDetector& frames, media::Size size) {
   std::vector<std::vector<double>> logits;
