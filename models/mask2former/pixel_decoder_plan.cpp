@@ -151,7 +151,7 @@ void PixelDecoderPlan::merge(const BackboneFeatures& features, PlannedPixels& ou
     top = convolve(source_.outputs()[i], lateral, Activation::relu);
   }
   out.merged = top;
-  for (const std::int64_t ratio : {2, 4, 8}) out.cells.push_back(ops::pool_center(top, ratio));
+  out.cells = ops::pool_center(top, {2, 4, 8});
 }
 
 PlannedPixels PixelDecoderPlan::operator()(const BackboneFeatures& features, PixelFeatures* trace) {

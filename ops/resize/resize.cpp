@@ -88,23 +88,31 @@ void upsample2x_add(const Tensor& low, const Tensor& y) {
   y.storage()->bump_version();
 }
 
-Tensor pool_center(const Tensor& y, std::int64_t ratio) {
+std::vector<Tensor> pool_center(const Tensor& y, std::initializer_list<std::int64_t> ratios) {
   check_image("pool_center", "y", y);
-  check<ShapeError>((ratio == 2 || ratio == 4 || ratio == 8) && y.size(1) % ratio == 0 && y.size(2) % ratio == 0,
-                    "pool_center: ratio must be 2, 4 or 8 and divide height and width; got ratio ", ratio, ", y ",
-                    y.size());
+  check<ShapeError>(ratios.size() > 0 && ratios.size() <= kMostRatios, "pool_center: needs 1 to ", kMostRatios,
+                    " ratios; got ", ratios.size());
   autograd::not_differentiable("pool_center", {y});
-  Tensor out = Tensor::empty({y.size(0), y.size(1) / ratio, y.size(2) / ratio, y.size(3)}, y.dtype(), y.device());
-  note_work(4.0 * static_cast<double>(out.numel()), out, out, out, out, out);
+  std::vector<Tensor> maps;
+  std::vector<PoolCenterArgs> args;
+  for (const std::int64_t ratio : ratios) {
+    check<ShapeError>((ratio == 2 || ratio == 4 || ratio == 8) && y.size(1) % ratio == 0 && y.size(2) % ratio == 0,
+                      "pool_center: ratio must be 2, 4 or 8 and divide height and width; got ratio ", ratio, ", y ",
+                      y.size());
+    maps.push_back(Tensor::empty({y.size(0), y.size(1) / ratio, y.size(2) / ratio, y.size(3)}, y.dtype(), y.device()));
+    args.push_back({y.view(), maps.back().view(), ratio});
+  }
+  std::int64_t count = 0;
+  for (const Tensor& map : maps) count += map.numel();
+  const std::span<const Tensor> all(maps);
+  note_work(4.0 * static_cast<double>(count), all, all, all, all, all);
   on_device(
       y.device(),
       [&] {
-        pool_center_cpu({y.view(), out.view(), ratio});
+        for (const PoolCenterArgs& one : args) pool_center_cpu(one);
       },
-      [&](StreamHandle stream) {
-        pool_center_cuda({y.view(), out.view(), ratio}, stream);
-      });
-  return out;
+      [&](StreamHandle stream) { pool_center_cuda(args.data(), static_cast<int>(args.size()), stream); });
+  return maps;
 }
 
 }  // namespace visage::ops

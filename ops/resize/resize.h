@@ -1,6 +1,9 @@
 #pragma once
 #include "tensor/tensor.h"
 
+#include <initializer_list>
+#include <vector>
+
 namespace visage::ops {
 
 /// Bilinear resizing of an image, `align_corners = false`, no antialiasing: output pixel d reads the source coordinate
@@ -16,9 +19,9 @@ namespace visage::ops {
 /// low [N,H/2,W/2,C] and y [N,H,W,C], f32 or bf16 each (sums in f32), any strides with contiguous channels.
 void upsample2x_add(const Tensor& low, const Tensor& y);
 
-/// Mean of the four centre pixels of every ratio x ratio cell. For a ratio of 2, 4 or 8 that divides both sizes this is
-/// bilinear resizing to 1 / ratio: the source coordinate ratio * d + (ratio - 1) / 2 lies halfway between two pixels.
-/// y [N,H,W,C], f32 or bf16 -> [N,H/ratio,W/ratio,C] of the same type.
-[[nodiscard]] Tensor pool_center(const Tensor& y, std::int64_t ratio);
+/// Mean of the four centre pixels of every ratio x ratio cell, for one ratio or several: 2, 4 or 8, dividing both
+/// sizes. This is bilinear resizing to 1 / ratio: the source coordinate ratio * d + (ratio - 1) / 2 lies halfway
+/// between two pixels. y [N,H,W,C], f32 or bf16 -> a map [N,H/ratio,W/ratio,C] of the same type a ratio.
+[[nodiscard]] std::vector<Tensor> pool_center(const Tensor& y, std::initializer_list<std::int64_t> ratios);
 
 }  // namespace visage::ops

@@ -34,6 +34,7 @@ struct Rows {
   int height, width, packets;  // of one pixel
   unsigned blocks;             // of one row
 
+  Rows() = default;
   Rows(const View& v, int size)
       : height(static_cast<int>(v.size[1])),
         width(static_cast<int>(v.size[2])),
@@ -45,9 +46,10 @@ struct Rows {
 struct Place {
   std::int64_t image;
   int y, x, channel;
-  __device__ Place(const Rows& rows, int size) {
-    const int row = static_cast<int>(blockIdx.x / rows.blocks);
-    const int at = static_cast<int>(blockIdx.x % rows.blocks) * kThreads + static_cast<int>(threadIdx.x);
+  __device__ Place(const Rows& rows, int size) : Place(rows, blockIdx.x, size) {}
+  __device__ Place(const Rows& rows, unsigned block, int size) {
+    const int row = static_cast<int>(block / rows.blocks);
+    const int at = static_cast<int>(block % rows.blocks) * kThreads + static_cast<int>(threadIdx.x);
     image = row / rows.height;
     y = row % rows.height;
     x = at / rows.packets;
@@ -120,6 +122,39 @@ __global__ void __launch_bounds__(kThreads, 4)
                  sum);
 }
 
+/// What pool_center writes, ratio after ratio. The pointers are not arguments of their own.
+struct Cells {
+  void* out[kMostRatios];
+  int ratio[kMostRatios];
+  Rows rows[kMostRatios];
+  unsigned first_block[kMostRatios];
+  int count;
+};
+
+/// Mean of the four centre pixels of a cell: what resizing by an even ratio comes to.
+template <class T, int kSize>
+__global__ void __launch_bounds__(kThreads)
+    pool_center_kernel(const T* in, Image from, const __grid_constant__ Cells cells) {
+  int map = 0;
+  while (map + 1 < cells.count && blockIdx.x >= cells.first_block[map + 1]) ++map;
+  const Rows& rows = cells.rows[map];
+  const Place own(rows, blockIdx.x - cells.first_block[map], kSize);
+  if (own.x >= rows.width) return;
+  const int ratio = cells.ratio[map];
+  const T* const first = in + own.image * from.image_stride + (own.y * ratio + ratio / 2 - 1) * from.row_stride +
+                         (own.x * ratio + ratio / 2 - 1) * from.pixel_stride + own.channel;
+  float sum[kSize] = {};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float values[kSize];
+    load_packet<kSize>(first + i / 2 * from.row_stride + i % 2 * from.pixel_stride, values);
+#pragma unroll
+    for (int c = 0; c < kSize; ++c) sum[c] += 0.25f * values[c];
+  }
+  const std::int64_t pixel = (own.image * rows.height + own.y) * rows.width + own.x;
+  store_packet(static_cast<T*>(cells.out[map]) + pixel * rows.packets * kSize + own.channel, sum);
+}
+
 bool in_packets(int packet, const View& v) {
   return v.size[3] % packet == 0 && v.stride[0] % packet == 0 && v.stride[1] % packet == 0 &&
          v.stride[2] % packet == 0 && cuda::is_packet_aligned(v.data);
@@ -137,6 +172,22 @@ void resize(const ResizeArgs& args, StreamHandle stream) {
   constexpr int kPacket = kPacketSize<In> < kPacketSize<Out> ? kPacketSize<In> : kPacketSize<Out>;
   const bool packets = in_packets(kPacket, args.x) && in_packets(kPacket, args.out);
   packets ? launch.template operator()<kPacket>() : launch.template operator()<1>();
+}
+
+template <class T, int kSize>
+void pool_center(const PoolCenterArgs* args, int ratios, StreamHandle stream) {
+  Cells cells{};
+  cells.count = ratios;
+  unsigned blocks = 0;
+  for (int i = 0; i < ratios; ++i) {
+    cells.out[i] = args[i].out.data;
+    cells.ratio[i] = static_cast<int>(args[i].ratio);
+    cells.rows[i] = Rows(args[i].out, kSize);
+    cells.first_block[i] = blocks;
+    blocks += cells.rows[i].all_blocks(args[i].out.size[0]);
+  }
+  cuda::launch<pool_center_kernel<T, kSize>>({blocks, kThreads, 0, stream}, args[0].x.as<const T>(),
+                                             image_of(args[0].x), cells);
 }
 
 }  // namespace
@@ -163,9 +214,13 @@ void upsample2x_add_cuda(const ResizeArgs& args, StreamHandle stream) {
   });
 }
 
-// With an even ratio the taps of resizing lie at ratio / 2 - 1 and the next pixel, with equal weights.
-void pool_center_cuda(const PoolCenterArgs& args, StreamHandle stream) {
-  cuda::for_f32_or_bf16(args.x.dtype, [&]<class T>(T) { resize<false, T, T>({args.x, args.out}, stream); });
+void pool_center_cuda(const PoolCenterArgs* args, int ratios, StreamHandle stream) {
+  if (args[0].out.size.numel() == 0) return;
+  cuda::for_f32_or_bf16(args[0].x.dtype, [&]<class T>(T) {
+    constexpr int kPacket = kPacketSize<T>;
+    const bool packets = in_packets(kPacket, args[0].x);
+    packets ? pool_center<T, kPacket>(args, ratios, stream) : pool_center<T, 1>(args, ratios, stream);
+  });
 }
 
 }  // namespace visage::ops

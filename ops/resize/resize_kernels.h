@@ -30,6 +30,8 @@ struct PoolCenterArgs {
   std::int64_t ratio;
 };
 void pool_center_cpu(const PoolCenterArgs& args);
-void pool_center_cuda(const PoolCenterArgs& args, StreamHandle stream);
+/// Of one map at up to kMostRatios ratios.
+inline constexpr int kMostRatios = 3;
+void pool_center_cuda(const PoolCenterArgs* args, int ratios, StreamHandle stream);
 
 }  // namespace visage::ops

@@ -75,7 +75,12 @@ RowProgram::Rows RowProgram::new_rows(std::int64_t columns) {
   const Slot slot{branch_end_, pitch};
   branch_end_ += kTileRows * pitch;
   program_.shared_floats = std::max(program_.shared_floats, branch_end_);
-  return {{}, slot, columns};
+  return {{}, slot, columns, branch_};
+}
+
+void RowProgram::check_seen(const Rows& x) const {
+  check<UsageError>(x.branch == kEveryBranch || x.branch == branch_,
+                    "row_program: a branch sees its own values and those from before the first branch");
 }
 
 RowProgram::Step& RowProgram::add(const Step& step) {
@@ -118,7 +123,7 @@ RowProgram::Rows RowProgram::load(const Tensor& x) {
   const Dims size = repeated ? Dims{queries_, x.size(-1)} : Dims{images_, queries_, x.size(-1)};
   check<ShapeError>(x.size() == size, "row_program: x must be [", images_, ", ", queries_, ", C] or [", queries_,
                     ", C]; got ", x.size());
-  if (on_cpu()) return {repeated ? repeat_batch(x, images_) : x, {}, x.size(-1)};
+  if (on_cpu()) return rows_of(repeated ? repeat_batch(x, images_) : x);
   const Rows to = new_rows(x.size(-1));
   load_into(to, 0, x, 1);
   return to;
@@ -129,7 +134,7 @@ RowProgram::Rows RowProgram::load_sum(const Tensor& parts) {
   if (on_cpu()) {
     Tensor sum = select(parts, 0);
     for (std::int64_t p = 1; p < parts.size(0); ++p) sum = ops::add(sum, select(parts, p));
-    return {sum, {}, parts.size(-1)};
+    return rows_of(sum);
   }
   const Rows to = new_rows(parts.size(-1));
   load_into(to, 0, parts, parts.size(0));
@@ -138,6 +143,8 @@ RowProgram::Rows RowProgram::load_sum(const Tensor& parts) {
 
 RowProgram::Rows RowProgram::load(const AttentionParts& parts) {
   if (parts.out) return load(parts.out);
+  check<ShapeError>(static_cast<bool>(parts.partial) && parts.stats && parts.stats.rank() == 5,
+                    "row_program: an attention has out, or partial and stats");
   const Tensor& partial = parts.partial;
   check_parameter("partial", partial, {partial.size(0), images_, queries_, partial.size(-1)}, device_);
   check_parameter("stats", parts.stats, {2, partial.size(0), images_, parts.stats.size(-2), queries_}, device_);
@@ -157,7 +164,7 @@ RowProgram::Rows RowProgram::load_beside(std::span<const Tensor> parts) {
     check_parameter("a part", part, {images_, queries_, part.size(-1)}, device_);
     columns += part.size(-1);
   }
-  if (on_cpu()) return {concatenate(parts, 2), {}, columns};
+  if (on_cpu()) return rows_of(concatenate(parts, 2));
   const Rows to = new_rows(columns);
   columns = 0;
   for (const Tensor& part : parts) {
@@ -187,6 +194,7 @@ RowProgram::Step RowProgram::linear_step(const Rows& x, const Tensor& weight, co
 
 RowProgram::Rows RowProgram::linear(const Rows& x, const Tensor& weight, const Tensor& bias,
                                     const RowLinearOptions& options) {
+  check_seen(x);
   check_parameter("weight", weight, {weight.size(0), x.columns}, device_);
   const std::int64_t columns = weight.size(0);
   if (bias) check_parameter("bias", bias, bias.rank() == 2 ? Dims{queries_, columns} : Dims{columns}, device_);
@@ -194,7 +202,7 @@ RowProgram::Rows RowProgram::linear(const Rows& x, const Tensor& weight, const T
     LinearOptions linear_options{.activation = options.relu ? Activation::relu : Activation::none};
     const bool row_bias = bias && bias.rank() == 2;
     if (row_bias) linear_options.accumulate_into = repeat_batch(bias, images_);
-    return {ops::linear(cast(x.value, options.dtype), weight, row_bias ? Tensor{} : bias, linear_options), {}, columns};
+    return rows_of(ops::linear(cast(x.value, options.dtype), weight, row_bias ? Tensor{} : bias, linear_options));
   }
   const Rows to = new_rows(columns);
   add(linear_step(x, weight, bias, columns, options)).to = to.slot;
@@ -213,13 +221,13 @@ RowProgram::Rows RowProgram::add_layer_norm(const Rows& x, const Rows& residual,
 }
 
 RowProgram::Rows RowProgram::norm_step(const Rows& x, const Rows* residual, const Tensor& weight, const Tensor& bias) {
+  check_seen(x);
+  if (residual) check_seen(*residual);
   check_parameter("weight", weight, {x.columns}, device_);
   check_parameter("bias", bias, {x.columns}, device_);
   if (on_cpu()) {
-    return {
-        residual ? ops::add_layer_norm(x.value, residual->value, weight, bias) : ops::layer_norm(x.value, weight, bias),
-        {},
-        x.columns};
+    return rows_of(residual ? ops::add_layer_norm(x.value, residual->value, weight, bias)
+                            : ops::layer_norm(x.value, weight, bias));
   }
   const Rows to = new_rows(x.columns);
   Step& step = add({.kind = Step::Kind::norm, .from = x.slot, .to = to.slot});
@@ -232,6 +240,7 @@ RowProgram::Rows RowProgram::norm_step(const Rows& x, const Rows* residual, cons
 }
 
 Tensor RowProgram::store(const Rows& x, DType dtype) {
+  check_seen(x);
   if (on_cpu()) return cast(x.value, dtype);
   const Tensor out = Tensor::empty({images_, queries_, x.columns}, dtype, device_);
   Step* last = program_.count ? &program_.steps[program_.count - 1] : nullptr;
@@ -252,13 +261,14 @@ Tensor RowProgram::store(const Rows& x, DType dtype) {
 }
 
 Tensor RowProgram::head_products(const Rows& q, const Tensor& table, std::int64_t heads) {
+  check_seen(q);
   check_parameter("table", table, {table.size(0), q.columns}, device_);
   check<ShapeError>(heads > 0 && q.columns % heads == 0, "row_program: ", q.columns, " channels cannot be split into ",
                     heads, " heads");
   if (on_cpu()) return products_by_head(q.value, table, heads);
   const std::int64_t count = table.size(0);
   const Tensor out = Tensor::empty({images_, heads, queries_, count}, DType::f32, device_);
-  const Rows head{{}, q.slot, q.columns / heads};
+  const Rows head{{}, q.slot, q.columns / heads, q.branch};
   Step& step = add(linear_step(head, table, {}, count, {}));
   step.branch = static_cast<std::int8_t>(std::max(branch_, 0));
   step.groups = static_cast<int>(heads);
@@ -276,12 +286,12 @@ Tensor RowProgram::feed_forward(const Rows& x, const Tensor& weight1, const Tens
   check_parameter("bias1", bias1, {hidden}, device_);
   check_parameter("weight2", weight2, {columns, hidden}, device_);
   check_parameter("bias2", bias2, {columns}, device_);
+  check<UsageError>(branch_ == kEveryBranch, "row_program: feed_forward makes branches of its own");
   if (on_cpu()) {
     const Tensor units =
         ops::linear(cast(x.value, dtype), weight1, bias1, {.activation = Activation::relu, .dtype = dtype});
     return reshape(ops::linear(units, weight2, bias2), {1, images_, queries_, columns});
   }
-  check<UsageError>(branch_ == kEveryBranch, "row_program: feed_forward makes branches of its own");
   const std::int64_t slices = std::clamp<std::int64_t>(hidden / kLeastSlice, 1, kMostSlices);
   const Tensor parts = Tensor::empty({slices, images_, queries_, columns}, DType::f32, device_);
   for (std::int64_t s = 0; s < slices; ++s) {

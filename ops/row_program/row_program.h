@@ -30,8 +30,10 @@ struct RowLinearOptions {
 /// Weights and biases are contiguous f32 [out, in] and [out]; with bf16 factors weights and rows are rounded to bf16,
 /// as ops::linear does. f32 products are f32 multiply-adds on a GPU, also where cuda::matrix_precision() is tf32. The
 /// order of their sums is not that of ops::linear. Nothing here is differentiable.
-/// throws ShapeError, DTypeError or DeviceError for what does not fit, AutogradError if a gradient is wanted,
-/// UsageError if the chain is longer than row_program_detail::kMostSteps.
+/// On a GPU a value takes 32 bytes of shared memory a column; those of a branch and the shared ones must fit into what
+/// a block can have (99 KiB or more, by the GPU), else run() throws CudaError. throws ShapeError, DTypeError or
+/// DeviceError for what does not fit, AutogradError if a gradient is wanted, UsageError for a chain of more than
+/// row_program_detail::kMostSteps steps or one that reads what another branch has made.
 class RowProgram {
  public:
   /// A row of `columns` f32 numbers a query.
@@ -39,6 +41,7 @@ class RowProgram {
     Tensor value;                   // [N, Q, columns] on the CPU
     row_program_detail::Slot slot;  // on a GPU
     std::int64_t columns = 0;
+    int branch = row_program_detail::kEveryBranch;  // the one that sees it
   };
 
   RowProgram(Device device, std::int64_t images, std::int64_t queries);
@@ -78,6 +81,9 @@ class RowProgram {
   using Step = row_program_detail::Step;
   bool on_cpu() const { return device_.type == DeviceType::cpu; }
   Rows new_rows(std::int64_t columns);
+  /// A value of this branch on the CPU.
+  Rows rows_of(const Tensor& value) const { return {value, {}, value.size(-1), branch_}; }
+  void check_seen(const Rows& x) const;
   Step& add(const Step& step);
   void load_into(const Rows& to, std::int64_t column, const Tensor& x, std::int64_t parts);
   Step linear_step(const Rows& x, const Tensor& weight, const Tensor& bias, std::int64_t columns,

@@ -19,7 +19,7 @@ BENCHMARK_CAPTURE(upsample_add, bf16, DType::bf16)->MeasureProcessCPUTime()->Uni
 
 void pool(benchmark::State& state, DType dtype) {
   const Tensor y = Tensor::zeros({1, 120, 216, 256}, dtype);
-  for (auto _ : state) benchmark::DoNotOptimize(pool_center(y, state.range(0)));
+  for (auto _ : state) benchmark::DoNotOptimize(pool_center(y, {state.range(0)}));
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(y.nbytes()));
 }
 BENCHMARK_CAPTURE(pool, f32, DType::f32)->Arg(2)->Arg(8)->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);

@@ -197,6 +197,20 @@ TEST(RowProgram, RefusesWhatDoesNotFit) {
   EXPECT_THROW((void)program.linear(rows, Tensor::zeros({4, 8}, DType::bf16), b), DTypeError);
   EXPECT_THROW((void)program.layer_norm(rows, b, b), ShapeError);
   EXPECT_THROW((void)program.head_products(rows, w, 3), ShapeError);
+  program.branch();
+  const auto own = program.linear(rows, w, b);
+  EXPECT_THROW((void)program.feed_forward(rows, Tensor::zeros({9, 8}), Tensor::zeros({9}), Tensor::zeros({8, 9}),
+                                          Tensor::zeros({8})),
+               UsageError);
+  program.branch();
+  EXPECT_THROW((void)program.store(own), UsageError);
+  test::for_each_device([&](Device device) {
+    if (device.type == DeviceType::cpu) return;
+    RowProgram endless(device, 2, 3);
+    const Tensor there = test::on(x, device);
+    EXPECT_THROW(for (int i = 0; i <= row_program_detail::kMostSteps; ++i) static_cast<void>(endless.load(there)),
+                 UsageError);
+  });
   autograd::Tape tape;
   const Tensor weight = Tensor::zeros({4, 8});
   autograd::set_requires_grad(weight, true);
