@@ -209,6 +209,7 @@ __global__ void uninitialised_kernel(float* out) {
   out[threadIdx.x] = tile[threadIdx.x];
 }
 
+#if !defined(SIMT_MSAN)  // which does not let it pass
 TEST(Memory, UninitialisedMemoryHasTheFill) {
   DeviceArray<float> in(32), out(32);
   launch<copy_kernel>({1, 32, 0, current_stream()}, in.data(), out.data());
@@ -216,6 +217,7 @@ TEST(Memory, UninitialisedMemoryHasTheFill) {
   launch<uninitialised_kernel>({1, 32, 0, current_stream()}, out.data());
   for (const float value : out.host()) EXPECT_TRUE(simt::is_undefined(value));
 }
+#endif
 
 TEST(Types, HalfAndBfloat16RoundToNearestEven) {
   EXPECT_EQ(static_cast<float>(__half(1 + 0x1p-11f)), 1.f);
@@ -228,7 +230,7 @@ TEST(Types, HalfAndBfloat16RoundToNearestEven) {
 }
 
 TEST(Launch, ARefusedLaunchThrowsWithTheKernelAndItsSize) {
-  DeviceArray<float> array(32);
+  DeviceArray<float> array(std::vector<float>(32));
   try {
     launch<copy_kernel>({1, 2048, 0, current_stream()}, array.data(), array.data());
     FAIL() << "2048 threads in a block were accepted";
@@ -247,7 +249,7 @@ TEST(LaunchDeathTest, SynchronousLaunchesAreDoneWhenTheyReturn) {
   const auto launch_lazily = [](const char* synchronous) {
     setenv("VISAGE_SYNC_LAUNCHES", synchronous, 1);
     simt::set_streams(simt::Streams::lazy);
-    const DeviceArray<float> out(1);
+    const DeviceArray<float> out(std::vector<float>(1));
     launch<one_kernel>({1, 1, 0, current_stream()}, out.data());
     std::_Exit(out.data()[0] == 1 ? 10 : 20);  // read without waiting
   };

@@ -1,5 +1,6 @@
 // Planted faults: each must end the process with a message that says what is wrong and where.
 #include "simt/control.h"
+#include "tensor/cuda/async_copy.cuh"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/packet.cuh"
 #include "tensor/cuda/stream.h"
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 
 namespace visage::cuda {
 namespace {
@@ -284,6 +286,88 @@ __global__ void two_blocks_kernel(float* data) {
   if (threadIdx.x == 0) data[blockIdx.x / 2] = static_cast<float>(blockIdx.x);
 }
 TEST(FaultsDeathTest, BlocksWriteTheSameElement) { EXPECT_DEATH((run<two_blocks_kernel>(8, 64, 0)), kRace); }
+#endif
+
+// ---- found by MemorySanitizer
+// ---------------------------------------------------------------------------------------------
+
+#if defined(SIMT_MSAN)
+/// A report that has `middle` between the kind of fault and the thread, which is in block (1, 0, 0) of `kernel`.
+std::string unwritten(const std::string& middle, const std::string& kernel, int thread = 5) {
+  return "use-of-uninitialized-value(.*\n)*.*" + middle + "(.*\n)*.*kernel " + kernel +
+         ", .*\n.*block \\(1, 0, 0\\), thread \\(" + std::to_string(thread) + ", 0, 0\\)";
+}
+
+/// All of `tile` but what thread 5 of block 1 should have written.
+__device__ void fill_all_but_one(float* tile) {
+  if (threadIdx.x != 5 || blockIdx.x != 1) tile[threadIdx.x] = 1;
+  __syncthreads();
+}
+
+__global__ void branch_on_shared_kernel(float* data) {
+  VISAGE_SHARED(float, tile, [64]);
+  fill_all_but_one(tile);
+  if (tile[threadIdx.x] > 0) data[threadIdx.x] = 1;
+}
+TEST(FaultsDeathTest, BranchOnUnwrittenSharedMemory) {
+  EXPECT_DEATH((run<branch_on_shared_kernel>(2, 64, 0)),
+               unwritten("faults_test.cpp(.*\n)*.*in simt::allocate_shared", "branch_on_shared_kernel"));
+}
+
+__global__ void store_of_shared_kernel(float* data) {
+  VISAGE_DYNAMIC_SHARED(float, tile);
+  fill_all_but_one(tile);
+  data[threadIdx.x] = 2 * tile[threadIdx.x];
+}
+TEST(FaultsDeathTest, StoreOfUnwrittenSharedMemory) {
+  EXPECT_DEATH((run<store_of_shared_kernel>(2, 64, 256)),
+               unwritten("in .*store_of_shared_kernel.*faults_test.cpp", "store_of_shared_kernel"));
+}
+
+__global__ void shuffle_of_shared_kernel(float* data) {
+  VISAGE_SHARED(float, tile, [64]);
+  fill_all_but_one(tile);
+  data[threadIdx.x] = __shfl_xor_sync(kAllLanes, tile[threadIdx.x], 1);
+}
+TEST(FaultsDeathTest, ShuffleOfUnwrittenSharedMemory) {
+  EXPECT_DEATH((run<shuffle_of_shared_kernel>(2, 64, 0)), unwritten("faults_test.cpp", "shuffle_of_shared_kernel", 4));
+}
+
+__global__ void sum_of_shared_kernel(float* data) {
+  VISAGE_SHARED(float, tile, [64]);
+  fill_all_but_one(tile);
+  atomicAdd(data, tile[threadIdx.x]);
+}
+TEST(FaultsDeathTest, AtomicSumOfUnwrittenSharedMemory) {
+  EXPECT_DEATH((run<sum_of_shared_kernel>(2, 64, 0)), unwritten("faults_test.cpp", "sum_of_shared_kernel"));
+}
+
+struct Row {
+  float values[32];
+};
+__global__ void copy_of_rows_kernel(Row* to, const Row* from) {
+  if (threadIdx.x == 5 && blockIdx.x == 1) to[0] = from[0];
+}
+TEST(FaultsDeathTest, CopyOfUnwrittenDeviceMemory) {
+  const DeviceArray<Row> from(1), to(1);
+  EXPECT_DEATH((launch<copy_of_rows_kernel>({2, 64, 0, current_stream()}, to.data(), from.data())),
+               unwritten("in simt::.*allocate", "copy_of_rows_kernel"));
+}
+
+__device__ __attribute__((noinline)) float half_of(float value) { return value / 2; }
+__global__ void keep_to_itself_kernel(float* data, const float* unwritten) {
+  VISAGE_SHARED(float, from, [8]);
+  VISAGE_SHARED(float, to, [8]);
+  copy_async(from, unwritten);
+  commit_copies();
+  wait_copies<0>();
+  for (int i = 0; i < 8; ++i) to[i] = __shfl_xor_sync(1u, half_of(exp2f(from[i])), 0);
+  data[0] = 1;
+}
+TEST(Faults, ABlockMayPassOnInSharedMemoryWhatNobodyHasWritten) {
+  const DeviceArray<float> unwritten(4);
+  run<keep_to_itself_kernel>(1, 1, 0, unwritten.data());
+}
 #endif
 
 }  // namespace

@@ -274,9 +274,16 @@ __global__ void too_early_kernel(const float* in, float* out) {
 TEST(AsyncCopy, NothingArrivesBeforeTheWait) {
   const DeviceArray<float> in(std::vector<float>(4, 5.f));
   DeviceArray<float> out(2);
-  launch<too_early_kernel>({1, 1, 0, current_stream()}, in.data(), out.data());
-  EXPECT_TRUE(simt::is_undefined(out.host()[0]));
-  EXPECT_EQ(out.host()[1], 5.f);
+  const auto read_too_early = [&] {
+    launch<too_early_kernel>({1, 1, 0, current_stream()}, in.data(), out.data());
+    EXPECT_TRUE(simt::is_undefined(out.host()[0]));
+    EXPECT_EQ(out.host()[1], 5.f);
+  };
+#if defined(SIMT_MSAN)
+  EXPECT_DEATH(read_too_early(), "use-of-uninitialized-value(.*\n)*.*copy_async");
+#else
+  read_too_early();
+#endif
 }
 
 __global__ void never_waited_kernel(float* data) {

@@ -104,6 +104,13 @@ TEST_P(ProductGraphs, GiveBackTheCopiesOfWeightsThatAreGone) {
   EXPECT_EQ(bytes_in_use(kCuda), before);
 }
 
+#if defined(SIMT_MSAN)
+TEST(ProductsDeathTest, OfWhatNobodyHasWritten) {
+  const Tensor x = Tensor::empty({6, 8}, DType::f32, kCuda), weight = on_gpu({5, 8}, 2);
+  EXPECT_DEATH(host(ops::linear(x, weight, {})), "use-of-uninitialized-value(.*\n)*.*cublas.cpp");
+}
+#endif
+
 INSTANTIATE_TEST_SUITE_P(Streams, ProductGraphs, testing::Values(simt::Streams::eager, simt::Streams::lazy),
                          [](const auto& mode) { return mode.param == simt::Streams::eager ? "Eager" : "Lazy"; });
 

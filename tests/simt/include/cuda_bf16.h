@@ -10,7 +10,8 @@ struct __nv_bfloat16 {
   __nv_bfloat16() = default;
   __nv_bfloat16(float value) {
     const auto word = std::bit_cast<unsigned>(value);
-    bits = static_cast<unsigned short>(value != value ? 0x7fffu : (word + 0x7fffu + (word >> 16 & 1u)) >> 16);
+    const unsigned rounded = (word + 0x7fffu + (word >> 16 & 1u)) >> 16;
+    bits = static_cast<unsigned short>(value != value ? 0x7fffu : rounded);  // a choice, not a branch
   }
   operator float() const { return std::bit_cast<float>(static_cast<unsigned>(bits) << 16); }
 };

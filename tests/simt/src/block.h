@@ -89,6 +89,12 @@ inline constexpr int kBatchBlocks = 64;
 void prepare_shared_memory(std::size_t dynamic_bytes);
 /// Before a block: everything undefined again. `block_number` counts the launch's blocks in the order they run.
 void reset_shared_memory(std::uint64_t block_number);
+/// After a block, under MemorySanitizer: it must have stored nothing unwritten in device memory.
+void check_stores();
+/// When a kernel ends: what its functions gave each other must not be seen by those that other code calls.
+void forget_arguments();
+/// Calls visit(data, bytes) for all device and pinned memory.
+void visit_allocations(void (*visit)(const char* data, std::size_t bytes));
 /// When a thread exits: all its cp.async have been waited for.
 void check_no_async_copies();
 

@@ -11,11 +11,10 @@
 #include <string_view>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(SIMT_TSAN) || defined(SIMT_MSAN)
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(SIMT_TSAN)
-#include <sanitizer/common_interface_defs.h>
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -234,6 +233,7 @@ void run_block() {
   first->fiber = take_fiber();
   set_current(*first);
   switch_fiber(host_fiber(), first->fiber);
+  check_stores();
 }
 
 /// What the host and earlier kernels wrote is visible to the blocks that follow, and what those wrote to the host.
@@ -245,7 +245,7 @@ void order_memory() {
 #endif
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(SIMT_TSAN)
+#if defined(__SANITIZE_ADDRESS__) || defined(SIMT_TSAN) || defined(SIMT_MSAN)
 void explain_faults() { __sanitizer_set_death_callback(&describe_current); }
 #else
 void on_fault(int signal, siginfo_t* info, void*) {
@@ -323,6 +323,7 @@ void run_launch(const Launch& launch) {
     run_block();
   }
   order_memory();
+  forget_arguments();
   running_launch = nullptr;
 }
 

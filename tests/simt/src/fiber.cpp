@@ -7,8 +7,9 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
-#endif
-#if defined(SIMT_TSAN)
+#elif defined(SIMT_MSAN)
+#include <sanitizer/msan_interface.h>
+#elif defined(SIMT_TSAN)
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -43,7 +44,7 @@ namespace simt {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-#if defined(__SANITIZE_ADDRESS__) || defined(SIMT_TSAN)
+#if defined(__SANITIZE_ADDRESS__) || defined(SIMT_TSAN) || defined(SIMT_MSAN)
 constexpr std::size_t kStackBytes = 256 * 1024;  // instrumented frames are larger
 #else
 constexpr std::size_t kStackBytes = 64 * 1024;
@@ -93,23 +94,31 @@ Fiber* host_fiber() {
   return host;
 }
 
-void switch_fiber(Fiber* from, Fiber* to) {
+namespace {
+
+/// Execution goes on on this stack.
+void arrive([[maybe_unused]] void* fake_stack) {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&from->asan_fake_stack, to->bottom, to->bytes);
-#endif
-#if defined(SIMT_TSAN)
-  __tsan_switch_to_fiber(to->tsan_context, __tsan_switch_to_fiber_no_sync);
-#endif
-  simt_switch_stack(&from->stack_pointer, to->stack_pointer);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(from->asan_fake_stack, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#elif defined(SIMT_MSAN)
+  __msan_finish_switch_fiber(nullptr, nullptr);
 #endif
 }
 
-void fiber_started() {
+}  // namespace
+
+void switch_fiber(Fiber* from, Fiber* to) {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+  __sanitizer_start_switch_fiber(&from->asan_fake_stack, to->bottom, to->bytes);
+#elif defined(SIMT_MSAN)
+  __msan_start_switch_fiber(to->bottom, to->bytes);
+#elif defined(SIMT_TSAN)
+  __tsan_switch_to_fiber(to->tsan_context, __tsan_switch_to_fiber_no_sync);
 #endif
+  simt_switch_stack(&from->stack_pointer, to->stack_pointer);
+  arrive(from->asan_fake_stack);
 }
+
+void fiber_started() { arrive(nullptr); }
 
 }  // namespace simt

@@ -79,6 +79,12 @@ void check_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind ki
               any ? on_device(from) : kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice);
 }
 
+/// What the host reads counts as written: nothing follows it there.
+void copy_bytes(void* to, const void* from, std::size_t bytes) {
+  std::memcpy(to, from, bytes);
+  if (!on_device(to)) mark_written(to, bytes);
+}
+
 cudaError_t allocate(void** data, std::size_t bytes, Kind kind) {
   *data = nullptr;
   if (const cudaError_t refused = refuse_in_capture(); refused != cudaSuccess) return refused;
@@ -88,6 +94,7 @@ cudaError_t allocate(void** data, std::size_t bytes, Kind kind) {
   }
   if (posix_memalign(data, 256, bytes) != 0) return remember(cudaErrorMemoryAllocation);
   std::memset(*data, undefined_byte(), bytes);
+  if (kind == Kind::device) mark_unwritten(*data, bytes);
   runtime().allocations[reinterpret_cast<std::uintptr_t>(*data)] = {bytes, kind};
   if (kind == Kind::device) runtime().in_use += bytes;
   return cudaSuccess;
@@ -100,6 +107,7 @@ cudaError_t release(const char* what, void* data) {
   const auto found = runtime().allocations.find(reinterpret_cast<std::uintptr_t>(data));
   if (found == runtime().allocations.end()) fail("%s: %p is not the start of a live allocation", what, data);
   if (found->second.kind == Kind::device) runtime().in_use -= found->second.bytes;
+  mark_written(data, found->second.bytes);
   runtime().allocations.erase(found);
   std::free(data);
   return cudaSuccess;
@@ -111,6 +119,12 @@ cudaError_t refuse(const Launch& launch, const char* why) {
 }
 
 }  // namespace
+
+void visit_allocations(void (*visit)(const char* data, std::size_t bytes)) {
+  for (const auto& [start, allocation] : runtime().allocations) {
+    visit(reinterpret_cast<const char*>(start), allocation.bytes);
+  }
+}
 
 cudaError_t remember(cudaError_t error) {
   if (error != cudaSuccess) runtime().last_error = error;
@@ -247,7 +261,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   simt::check_copy(to, from, bytes, kind);
   if (const cudaError_t refused = simt::refuse_in_capture(); refused != cudaSuccess) return refused;
   simt::drain_all();
-  if (bytes) std::memcpy(to, from, bytes);
+  if (bytes) simt::copy_bytes(to, from, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
@@ -262,7 +276,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   } else {
     simt::enqueue(stream, [=] {
       simt::check_copy(to, from, bytes, kind);
-      std::memcpy(to, from, bytes);
+      simt::copy_bytes(to, from, bytes);
     });
   }
   return cudaSuccess;

@@ -53,6 +53,7 @@ void* carve(std::size_t bytes, std::size_t align) {
   ASAN_UNPOISON_MEMORY_REGION(arena + start, bytes);
 #endif
   fill_undefined(arena + start, bytes);
+  mark_unwritten(arena + start, bytes);
   return arena + start;
 }
 
@@ -66,6 +67,7 @@ void prepare_shared_memory(std::size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
     if (memory) ASAN_UNPOISON_MEMORY_REGION(memory, capacity);
 #endif
+    if (memory) mark_written(memory, capacity);
     std::free(memory);
     memory = static_cast<char*>(std::aligned_alloc(256, wanted));
   }

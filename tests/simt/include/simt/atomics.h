@@ -22,6 +22,7 @@ T atomic_update(T* pointer, F update) {
   Bits old = __atomic_load_n(bits, __ATOMIC_RELAXED);
   for (;;) {
     const Bits next = static_cast<Bits>(to_bits(static_cast<T>(update(from_bits<T>(old)))));
+    check_written(&next, sizeof next);
     if (__atomic_compare_exchange_n(bits, &old, next, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
       return from_bits<T>(old);
     }

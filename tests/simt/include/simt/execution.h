@@ -1,5 +1,6 @@
 #pragma once
 // What the device-side headers ask of the execution engine (src/): warp exchanges, barriers, shared memory, launches.
+#include "simt/unwritten.h"
 #include "simt/vector_types.h"
 
 #include <bit>
