@@ -25,12 +25,10 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Points of the losses: call n of batch b draws from the stream "<seed>/points/<b>/<n>".
+// Points of the losses: draw n of batch b is the stream "<seed>/points/<b>/<n>".
 UniformSource points_of_batch(std::int64_t seed, std::int64_t batch, Device device) {
-  const std::string prefix = std::to_string(seed) + "/points/" + std::to_string(batch) + "/";
-  return [prefix, device, call = 0](const Dims& shape) mutable {
-    return nn::HashStream(prefix + std::to_string(call++)).uniform(shape, device);
-  };
+  nn::HashStreams streams(std::to_string(seed) + "/points/" + std::to_string(batch) + "/", device);
+  return [streams](const Dims& size, std::int64_t draws) mutable { return streams.uniform(size, draws); };
 }
 
 // "loss_mask_3" and "loss_mask" are one kind.

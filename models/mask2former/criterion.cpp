@@ -33,23 +33,28 @@ Tensor gather_items(const Tensor& x, const Tensor& indices) {
   return ops::reshape(ops::gather_rows(as_rows(x), indices), size);
 }
 
-/// Mask logits [M, h, w] of the matched queries, frame by frame.
-Tensor matched_logits(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
+/// Mask logits [M, h, w] of the matched queries, frame by frame. Neighbouring frames with equally many of them, as
+/// those of a clip have, are one product.
+Tensor matched_logits(const HeadOutput& head, const Tensor& mask_features, const ops::RowRanges& instances,
                       const Tensor& queries) {
   const Dims& map = mask_features.size();  // [N, h, w, C]
-  const std::int64_t most = head.mask_embedding.size(1);
   const Tensor embeddings = ops::gather_rows(ops::reshape(head.mask_embedding, {-1, map[3]}), queries);
+  const auto matched = [&](std::int64_t n) { return std::min(instances.count(n), head.mask_embedding.size(1)); };
   std::vector<Tensor> logits;
-  for (std::int64_t n = 0, first = 0; n < map[0]; ++n) {
-    const std::int64_t count = std::min(targets.instances.count(n), most);
-    if (count == 0) continue;
-    const Tensor rows = ops::reshape(ops::narrow(embeddings, 0, first, count), {1, count, map[3]});
-    const Tensor pixels = ops::reshape(ops::narrow(mask_features, 0, n, 1), {1, map[1] * map[2], map[3]});
-    logits.push_back(ops::reshape(ops::matmul_nt(rows, pixels), {count, map[1], map[2]}));
-    first += count;
+  for (std::int64_t n = 0, row = 0; n < map[0];) {
+    std::int64_t frames = 1;
+    while (n + frames < map[0] && matched(n + frames) == matched(n)) ++frames;
+    const std::int64_t rows = frames * matched(n);
+    if (rows > 0) {
+      const Tensor own = ops::reshape(ops::narrow(embeddings, 0, row, rows), {frames, matched(n), map[3]});
+      const Tensor pixels = ops::reshape(ops::narrow(mask_features, 0, n, frames), {frames, map[1] * map[2], map[3]});
+      logits.push_back(ops::reshape(ops::matmul_nt(own, pixels), {rows, map[1], map[2]}));
+    }
+    n += frames;
+    row += rows;
   }
   if (logits.empty()) return Tensor::zeros({0, map[1], map[2]}, DType::f32, mask_features.device());
-  return ops::concatenate(logits, 0);
+  return logits.size() == 1 ? logits[0] : ops::concatenate(logits, 0);
 }
 
 }  // namespace
@@ -61,11 +66,8 @@ MaskCriterion::MaskCriterion(int num_classes, const CriterionConfig& config, Dev
 
 Tensor MaskCriterion::matching_cost(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
                                     const UniformSource& uniform) const {
-  const Device device = mask_features.device();
-  std::vector<Tensor> draws;
-  for (std::int64_t n = 0; n < mask_features.size(0); ++n)
-    draws.push_back(to_device(uniform({1, config_.num_points, 2}), device));
-  const Tensor points = ops::concatenate(draws, 0);
+  const std::int64_t frames = mask_features.size(0);
+  const Tensor points = to_device(uniform({frames, config_.num_points, 2}, frames), mask_features.device());
   const Tensor logits = ops::matmul_nt(head.mask_embedding, ops::point_sample(mask_features, points));  // [N, Q, P]
   const Tensor points_of_masks = gather_items(points, targets.instances.item_of_row());
   const Tensor masks = ops::point_sample_planes(targets.masks, points_of_masks);
@@ -77,10 +79,10 @@ Tensor MaskCriterion::matching_cost(const HeadOutput& head, const Tensor& mask_f
 void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
                                 const ops::MatchedRows& matches, const UniformSource& uniform, double num_masks,
                                 const std::string& suffix, CriterionOutput& out) const {
-  const Tensor logits = matched_logits(head, mask_features, targets, matches.queries);
+  const Tensor logits = matched_logits(head, mask_features, targets.instances, matches.queries);
   const std::int64_t count = logits.size(0), points = config_.num_points;
   const auto certain = static_cast<std::int64_t>(config_.importance * static_cast<double>(points));
-  const auto draw = [&](std::int64_t n) { return to_device(uniform({count, n, 2}), logits.device()); };
+  const auto draw = [&](std::int64_t n) { return to_device(uniform({count, n, 2}, 1), logits.device()); };
   const Tensor candidates = draw(static_cast<std::int64_t>(config_.oversample * static_cast<double>(points)));
   const Tensor random = draw(points - certain);
   const Tensor chosen = ops::uncertain_points(autograd::detach(logits), candidates, random, points);

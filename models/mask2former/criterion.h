@@ -17,9 +17,10 @@ struct LossTerm {
   Tensor value;  // f32 [1]
 };
 
-/// Draws uniform numbers in [0, 1) of the given shape, where the model is (else they are copied there, for which the
-/// host may have to wait). The criterion asks for them in a fixed order.
-using UniformSource = std::function<Tensor(const Dims& shape)>;
+/// Draws uniform numbers in [0, 1) of the given size, where the model is (else they are copied there, for which the
+/// host may have to wait). The criterion asks for them in a fixed order: for `draws` at once, each an equal part of the
+/// first axis.
+using UniformSource = std::function<Tensor(const Dims& size, std::int64_t draws)>;
 
 struct CriterionConfig {
   double class_weight = 2, mask_weight = 5, dice_weight = 5;

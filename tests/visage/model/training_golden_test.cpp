@@ -84,11 +84,10 @@ Clips two_clips() {
   return clips;
 }
 
-// Call n of the recorded generator: the stream "<seed>/rand/<n>".
+// Draw n of the recorded generator: the stream "<seed>/rand/<n>".
 UniformSource recorded_source() {
-  return [call = 0](const Dims& shape) mutable {
-    return nn::HashStream(test::golden_seed() + "/rand/" + std::to_string(call++)).uniform(shape);
-  };
+  nn::HashStreams streams(test::golden_seed() + "/rand/", {});
+  return [streams](const Dims& size, std::int64_t draws) mutable { return streams.uniform(size, draws); };
 }
 
 TrainingLosses losses_of(const Model& model, const Clips& clips, int points) {
