@@ -39,10 +39,11 @@ void MaskSpool::append(std::span<const Entry> masks) {
   for (const auto& [track, mask] : masks)
     table.push_back({.track = track, .end = bytes += static_cast<std::uint32_t>(mask.size())});
   std::FILE* file = file_.get();
-  bool written = std::fseek(file, end_, SEEK_SET) == 0 &&
-                 std::fwrite(table.data(), sizeof(TableRow), table.size(), file) == table.size();
-  for (const Entry& entry : masks)
-    written = written && std::fwrite(entry.mask.data(), 1, entry.mask.size(), file) == entry.mask.size();
+  const auto write = [&](const void* from, std::size_t size) {
+    return size == 0 || std::fwrite(from, 1, size, file) == size;
+  };
+  bool written = std::fseek(file, end_, SEEK_SET) == 0 && write(table.data(), table.size() * sizeof(TableRow));
+  for (const Entry& entry : masks) written = written && write(entry.mask.data(), entry.mask.size());
   written = written && std::fflush(file) == 0;
   check<InputError>(written, "cannot keep the masks in ", temporary_folder(), ": ", std::strerror(errno),
                     "; set TMPDIR to a folder with free space");
@@ -52,6 +53,7 @@ void MaskSpool::append(std::span<const Entry> masks) {
 
 std::string MaskSpool::read(std::int64_t frame, int track) const {
   const Frame& place = frames_.at(static_cast<std::size_t>(frame));
+  if (place.masks == 0) return {};
   std::FILE* file = file_.get();
   std::vector<TableRow> table(static_cast<std::size_t>(place.masks));
   bool read = std::fseek(file, place.offset, SEEK_SET) == 0 &&

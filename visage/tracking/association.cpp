@@ -2,6 +2,7 @@
 
 #include "ops/assign/hungarian.h"
 #include "ops/linear/linear.h"
+#include "tensor/error.h"
 #include "visage/tracking/rows.h"
 
 #include <algorithm>
@@ -13,6 +14,8 @@ Tensor bi_softmax(const Tensor& detections, const Tensor& tracks) {
   const Tensor products = ops::linear(detections, tracks, {});
   const std::int64_t rows = products.size(0), columns = products.size(1);
   const float* s = products.data<float>();
+  check(std::all_of(s, s + products.numel(), [](float product) { return std::isfinite(product); }),
+        "tracker: products of embeddings exceed f32; check the weights and the input");
   Tensor match = Tensor::zeros(products.size());
   float* f = match.data<float>();
   // Adds half the softmax of `count` entries that are `step` apart.

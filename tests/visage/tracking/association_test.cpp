@@ -1,5 +1,6 @@
 #include "visage/tracking/association.h"
 
+#include "tensor/error.h"
 #include "tests/support/values.h"
 
 #include <gmock/gmock.h>
@@ -22,6 +23,11 @@ TEST(BiSoftmax, IsTheMeanOfBothSides) {
   const Tensor sure = bi_softmax(tensor_of({2, 2}, std::vector<double>{500, 0, 0, 500}),
                                  tensor_of({2, 2}, std::vector<double>{500, 0, 0, 500}));
   EXPECT_THAT(visage::test::values_of(sure), ElementsAre(1, 0, 0, 1)) << "large products do not overflow";
+}
+
+TEST(BiSoftmax, RefusesProductsThatOverflow) {
+  const Tensor huge = tensor_of({1, 1}, std::vector<double>{1e30});
+  EXPECT_THROW((void)bi_softmax(huge, huge), Error);
 }
 
 TEST(Assignment, GreedyTakesWhatTheFirstWantsAndHungarianTheGreatestSum) {
