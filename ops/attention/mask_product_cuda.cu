@@ -47,8 +47,8 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t word = block % words, n = block / words, pixel = word * kPixels + lane / 4;
   const T* const rows = embedding + (n * shape.queries + query) * shape.channels;
   const T* const columns = static_cast<const T*>(maps.features[map]) + (n * pixels + pixel) * shape.channels;
-  row_products::Sums<kTiles> sums;
-  row_products::multiply<T, kTiles, 1>(
+  row_products::Sums<kTiles> all[1];
+  row_products::multiply<T, 1>(
       shape.channels, lane,
       [&](int row, int k) {
         return row_products::load_chunk(rows + row * std::int64_t{shape.channels} + k,
@@ -59,7 +59,8 @@ __global__ void __launch_bounds__(kThreads)
         return row_products::load_chunk(columns + column * std::int64_t{shape.channels} + k,
                                         pixel + column < pixels ? shape.channels - k : 0, shape.vectors);
       },
-      sums);
+      all);
+  const auto& sums = all[0];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int own = query + lane % 4 * 2 + i;

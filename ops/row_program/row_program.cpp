@@ -16,7 +16,6 @@ namespace {
 
 using row_program_detail::kEveryBranch;
 using row_program_detail::kMostSteps;
-using row_program_detail::kTileRows;
 using row_program_detail::Program;
 using row_program_detail::Slot;
 using row_program_detail::Step;
@@ -73,8 +72,8 @@ RowProgram::Rows RowProgram::new_rows(std::int64_t columns) {
   // Four floats beyond a multiple of 32: the rows of a tile lie in different banks.
   const int pitch = static_cast<int>((columns + 31) / 32 * 32 + 4);
   const Slot slot{branch_end_, pitch};
-  branch_end_ += kTileRows * pitch;
-  program_.shared_floats = std::max(program_.shared_floats, branch_end_);
+  branch_end_ += pitch;
+  program_.row_floats = std::max(program_.row_floats, branch_end_);
   return {{}, slot, columns, branch_};
 }
 
@@ -106,7 +105,7 @@ void RowProgram::branch() {
 void RowProgram::load_into(const Rows& to, std::int64_t column, const Tensor& x, std::int64_t parts) {
   const std::int64_t columns = x.size(-1);
   Step step{.kind = Step::Kind::load, .repeated = x.rank() == 2, .dtype = x.dtype()};
-  step.to = {to.slot.at + static_cast<int>(column), to.slot.pitch};
+  step.to = {to.slot.at, to.slot.pitch, static_cast<int>(column)};
   step.columns = static_cast<int>(columns);
   step.parts = static_cast<int>(parts);
   step.data = x.view().data;
@@ -311,7 +310,13 @@ Tensor RowProgram::feed_forward(const Rows& x, const Tensor& weight1, const Tens
 }
 
 void RowProgram::run() {
-  if (!on_cpu()) launch(program_, device_, flops_, read_);
+  if (on_cpu()) return;
+  // Every block reads the weights of its branch from the L2 cache: with tensor cores, which leave time for twice the
+  // rows, half as many blocks do.
+  const auto is_slow = [](const Step& step) { return step.kind == Step::Kind::linear && step.dtype == DType::f32; };
+  const bool fast = std::none_of(program_.steps, program_.steps + program_.count, is_slow);
+  program_.row_tiles = fast ? 2 : 1;
+  launch(program_, device_, flops_, read_);
 }
 
 }  // namespace visage::ops

@@ -30,10 +30,11 @@ struct RowLinearOptions {
 /// Weights and biases are contiguous f32 [out, in] and [out]; with bf16 factors weights and rows are rounded to bf16,
 /// as ops::linear does. f32 products are f32 multiply-adds on a GPU, also where cuda::matrix_precision() is tf32. The
 /// order of their sums is not that of ops::linear. Nothing here is differentiable.
-/// On a GPU a value takes 32 bytes of shared memory a column; those of a branch and the shared ones must fit into what
-/// a block can have (99 KiB or more, by the GPU), else run() throws CudaError. throws ShapeError, DTypeError or
-/// DeviceError for what does not fit, AutogradError if a gradient is wanted, UsageError for a chain of more than
-/// row_program_detail::kMostSteps steps or one that reads what another branch has made.
+/// On a GPU a value takes 32 bytes of shared memory a column (64 where all products are bf16); those of a branch and
+/// the shared ones must fit into what a block can have (99 KiB or more, by the GPU), else run() throws CudaError.
+/// throws ShapeError, DTypeError or DeviceError for what does not fit, AutogradError if a gradient is wanted,
+/// UsageError for a chain of more than row_program_detail::kMostSteps steps or one that reads what another branch has
+/// made.
 class RowProgram {
  public:
   /// A row of `columns` f32 numbers a query.
@@ -95,7 +96,7 @@ class RowProgram {
   std::int64_t images_, queries_;
   row_program_detail::Program program_;
   int branch_ = row_program_detail::kEveryBranch;
-  int shared_end_ = 0, branch_end_ = 0;  // floats of shared memory that all branches, and this one, have taken
+  int shared_end_ = 0, branch_end_ = 0;  // floats a row of shared memory that all branches, and this one, have taken
   double flops_ = 0;
   std::vector<Tensor> read_;  // until the launch
 };

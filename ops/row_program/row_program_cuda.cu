@@ -11,35 +11,41 @@ namespace {
 
 using row_products::Chunk;
 using row_products::kTileColumns;
-static_assert(row_products::kRows == kTileRows);
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / cuda::kWarpSize;
 constexpr int kTiles = 4, kUnitColumns = kTiles * kTileColumns;  // columns of a warp's product
 constexpr int kNarrow = 4;  // maps to fewer columns than this are dot products of a warp and a row
-static_assert(kWarps == kTileRows && sizeof(Program) <= 4000, "a warp a row; arguments of a launch: 4096 bytes");
+static_assert(sizeof(Program) <= 4000, "arguments of a launch: 4096 bytes");
 
 /// The rows of a block.
+template <int kRowTiles>
 struct Tile {
+  static constexpr int kTiles = kRowTiles, kRows = kRowTiles * row_products::kRows;
   int first, rows, queries;
+  float* shared;
+
   __device__ bool has(int row) const { return first + row < rows; }
   __device__ int image(int row) const { return (first + row) / queries; }
   __device__ int query(int row) const { return (first + row) % queries; }
+  /// A row of a value.
+  __device__ float* at(const Slot& slot, int row) const {
+    return shared + slot.at * kRows + row * slot.pitch + slot.column;
+  }
 };
 
 /// Calls use(row, column) for kSize neighbouring columns at a time, lanes side by side.
 template <int kSize, class Use>
-__device__ __forceinline__ void for_elements(int columns, Use use) {
+__device__ __forceinline__ void for_elements(int rows, int columns, Use use) {
   const int packets = columns / kSize;
-  for (int i = static_cast<int>(threadIdx.x); i < kTileRows * packets; i += kThreads)
-    use(i / packets, i % packets * kSize);
+  for (int i = static_cast<int>(threadIdx.x); i < rows * packets; i += kThreads) use(i / packets, i % packets * kSize);
 }
 
 /// to = sum of the parts of `data`; zeros in rows that do not exist.
-template <class T, int kSize>
-__device__ __forceinline__ void load(const Step& step, const Tile& tile, float* shared) {
+template <class T, int kSize, class Tile>
+__device__ __forceinline__ void load(const Step& step, const Tile& tile) {
   const T* const data = static_cast<const T*>(step.data);
-  for_elements<kSize>(step.columns, [&](int row, int column) {
+  for_elements<kSize>(Tile::kRows, step.columns, [&](int row, int column) {
     float sum[kSize] = {};
     if (tile.has(row)) {
       const T* const from = data + (step.repeated ? tile.query(row) : tile.first + row) * step.pitch + column;
@@ -51,17 +57,17 @@ __device__ __forceinline__ void load(const Step& step, const Tile& tile, float* 
         for (int i = 0; i < kSize; ++i) sum[i] += values[i];
       }
     }
-    cuda::store_packet(shared + step.to.at + row * step.to.pitch + column, sum);
+    cuda::store_packet(tile.at(step.to, row) + column, sum);
   });
 }
 
 /// to = the result of an attention in `parts` splits (AttentionParts); a packet lies in one of the `groups` heads.
-template <int kSize>
-__device__ __forceinline__ void combine(const Step& step, const Tile& tile, float* shared) {
+template <int kSize, class Tile>
+__device__ __forceinline__ void combine(const Step& step, const Tile& tile) {
   const float* const data = static_cast<const float*>(step.data);
   const int dim = step.columns / step.groups;
   const std::int64_t rows = std::int64_t{tile.rows} * step.groups;
-  for_elements<kSize>(step.columns, [&](int row, int column) {
+  for_elements<kSize>(Tile::kRows, step.columns, [&](int row, int column) {
     float result[kSize] = {};
     if (tile.has(row)) {
       const float* const tops =
@@ -82,29 +88,35 @@ __device__ __forceinline__ void combine(const Step& step, const Tile& tile, floa
 #pragma unroll
       for (float& value : result) value /= total;
     }
-    cuda::store_packet(shared + step.to.at + row * step.to.pitch + column, result);
+    cuda::store_packet(tile.at(step.to, row) + column, result);
   });
 }
 
-template <class T, int kSize>
-__device__ __forceinline__ void store(const Step& step, const Tile& tile, const float* shared) {
+template <class T, int kSize, class Tile>
+__device__ __forceinline__ void store(const Step& step, const Tile& tile) {
   T* const out = static_cast<T*>(step.out);
-  for_elements<kSize>(step.columns, [&](int row, int column) {
+  for_elements<kSize>(Tile::kRows, step.columns, [&](int row, int column) {
     if (!tile.has(row)) return;
     float values[kSize];
-    cuda::load_packet(shared + step.from.at + row * step.from.pitch + column, values);
+    cuda::load_packet(tile.at(step.from, row) + column, values);
     cuda::store_packet(out + (tile.first + row) * step.out_row + column, values);
   });
 }
 
+/// Calls use(row, lane) for the rows of a warp: every eighth.
+template <class Tile, class Use>
+__device__ __forceinline__ void for_rows(const Tile&, Use use) {
+  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarpSize;
+  for (int row = static_cast<int>(threadIdx.x) / cuda::kWarpSize; row < Tile::kRows; row += kWarps) use(row, lane);
+}
+
 /// A warp normalises a row, as layer_norm does.
-__device__ __forceinline__ void norm(const Step& step, float* shared) {
-  const int row = static_cast<int>(threadIdx.x) / cuda::kWarpSize,
-            lane = static_cast<int>(threadIdx.x) % cuda::kWarpSize;
-  const float* const from = shared + step.from.at + row * step.from.pitch;
-  const float* const added = step.added.pitch ? shared + step.added.at + row * step.added.pitch : nullptr;
+template <class Tile>
+__device__ __forceinline__ void norm(const Step& step, const Tile& tile, int row, int lane) {
+  const float* const from = tile.at(step.from, row);
+  const float* const added = step.added.pitch ? tile.at(step.added, row) : nullptr;
   const float* const weight = static_cast<const float*>(step.data);
-  float* const to = shared + step.to.at + row * step.to.pitch;
+  float* const to = tile.at(step.to, row);
   const auto value = [&](int c) { return added ? from[c] + added[c] : from[c]; };
   float sum = 0, squares = 0;
   for (int c = lane; c < step.columns; c += cuda::kWarpSize) sum += value(c);
@@ -116,12 +128,16 @@ __device__ __forceinline__ void norm(const Step& step, float* shared) {
 }
 
 /// Bias, activation and destinations of one element of a linear map.
-__device__ __forceinline__ void finish(const Step& step, const Tile& tile, int row, int group, int column, float sum,
-                                       float* shared) {
-  if (!tile.has(row) || column >= step.columns) return;
+template <class Tile>
+__device__ __forceinline__ void finish(const Step& step, const Tile& tile, int row, int group, int column, float sum) {
+  if (column >= step.columns) return;
+  if (!tile.has(row)) {  // what follows may read it
+    if (step.to.pitch) tile.at(step.to, row)[column] = 0;
+    return;
+  }
   if (step.bias) sum += step.bias[step.row_bias ? tile.query(row) * step.columns + column : column];
   if (step.relu) sum = fmaxf(sum, 0.f);
-  if (step.to.pitch) shared[step.to.at + row * step.to.pitch + column] = sum;
+  if (step.to.pitch) tile.at(step.to, row)[column] = sum;
   if (!step.out) return;
   const std::int64_t at =
       tile.image(row) * step.out_image + group * step.out_group + tile.query(row) * step.out_row + column;
@@ -146,18 +162,20 @@ __device__ __forceinline__ Chunk<T> chunk_of(const float* x, int left, bool vect
 }
 
 /// A warp takes 32 columns of a group at a time (row_products.cuh).
-template <class T, bool kVectors>
-__device__ __forceinline__ void linear(const Step& step, const Tile& tile, float* shared) {
+template <class T, bool kVectors, class Tile>
+__device__ __forceinline__ void linear(const Step& step, const Tile& tile) {
+  constexpr int kAhead = !kVectors ? 1 : std::is_same_v<T, float> ? 4 / Tile::kTiles : 4;  // as registers allow
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarpSize;
   const int units = (step.columns + kUnitColumns - 1) / kUnitColumns;
   for (int unit = static_cast<int>(threadIdx.x) / cuda::kWarpSize; unit < step.groups * units; unit += kWarps) {
     const int group = unit / units, first = unit % units * kUnitColumns + lane / 4;
-    const float* const x = shared + step.from.at + group * step.depth;
     const T* const weights = static_cast<const T*>(step.data) + group * step.depth;
-    row_products::Sums<kTiles> sums;
-    row_products::multiply<T, kTiles, kVectors ? 4 : 1>(
+    row_products::Sums<kTiles> sums[Tile::kTiles];
+    row_products::multiply<T, kAhead>(
         step.depth, lane,
-        [&](int row, int k) { return chunk_of<T>(x + row * step.from.pitch + k, step.depth - k, kVectors); },
+        [&](int row, int k) {
+          return chunk_of<T>(tile.at(step.from, row) + group * step.depth + k, step.depth - k, kVectors);
+        },
         [&](int j, int k) {
           const int column = first + j * kTileColumns;
           return row_products::load_chunk(weights + column * step.pitch + k, column < step.columns ? step.depth - k : 0,
@@ -165,19 +183,20 @@ __device__ __forceinline__ void linear(const Step& step, const Tile& tile, float
         },
         sums);
 #pragma unroll
-    for (int j = 0; j < kTiles; ++j)
+    for (int m = 0; m < Tile::kTiles; ++m)
 #pragma unroll
-      for (int i = 0; i < 2; ++i)
-        finish(step, tile, lane % 4 * 2 + i, group, first + j * kTileColumns, sums[j][i], shared);
+      for (int j = 0; j < kTiles; ++j)
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          finish(step, tile, m * row_products::kRows + lane % 4 * 2 + i, group, first + j * kTileColumns,
+                 sums[m][j][i]);
   }
 }
 
 /// A map to so few columns that warps would be idle: each takes a row instead.
-template <class T>
-__device__ __forceinline__ void narrow_linear(const Step& step, const Tile& tile, float* shared) {
-  const int row = static_cast<int>(threadIdx.x) / cuda::kWarpSize,
-            lane = static_cast<int>(threadIdx.x) % cuda::kWarpSize;
-  const float* const x = shared + step.from.at + row * step.from.pitch;
+template <class T, class Tile>
+__device__ __forceinline__ void narrow_linear(const Step& step, const Tile& tile, int row, int lane) {
+  const float* const x = tile.at(step.from, row);
   for (int column = 0; column < step.columns; ++column) {
     const T* const weights = static_cast<const T*>(step.data) + column * step.pitch;
     float sum = 0;
@@ -185,47 +204,50 @@ __device__ __forceinline__ void narrow_linear(const Step& step, const Tile& tile
     for (int k = lane; k < step.depth; k += cuda::kWarpSize)
       sum += cuda::to_float(cuda::from_float<T>(x[k])) * cuda::to_float(weights[k]);
     sum = cuda::warp_reduce(sum);
-    if (lane == 0) finish(step, tile, row, 0, column, sum, shared);
+    if (lane == 0) finish(step, tile, row, 0, column, sum);
   }
 }
 
-template <class T>
-__device__ __forceinline__ void take(const Step& step, const Tile& tile, float* shared) {
+template <class T, class Tile>
+__device__ __forceinline__ void take(const Step& step, const Tile& tile) {
   if (step.kind == Step::Kind::load)
-    step.vectors ? load<T, 4>(step, tile, shared) : load<T, 1>(step, tile, shared);
+    step.vectors ? load<T, 4>(step, tile) : load<T, 1>(step, tile);
   else if (step.groups == 1 && step.columns < kNarrow)
-    narrow_linear<T>(step, tile, shared);
+    for_rows(tile, [&](int row, int lane) { narrow_linear<T>(step, tile, row, lane); });
   else if (step.vectors)
-    linear<T, true>(step, tile, shared);
+    linear<T, true>(step, tile);
   else
-    linear<T, false>(step, tile, shared);
+    linear<T, false>(step, tile);
 }
 
-__device__ __forceinline__ void take(const Step& step, const Tile& tile, float* shared) {
-  if (step.kind == Step::Kind::norm) return norm(step, shared);
-  if (step.kind == Step::Kind::combine)
-    return step.vectors ? combine<4>(step, tile, shared) : combine<1>(step, tile, shared);
+template <class Tile>
+__device__ __forceinline__ void take(const Step& step, const Tile& tile) {
+  if (step.kind == Step::Kind::norm) return for_rows(tile, [&](int row, int lane) { norm(step, tile, row, lane); });
+  if (step.kind == Step::Kind::combine) return step.vectors ? combine<4>(step, tile) : combine<1>(step, tile);
   if (step.kind == Step::Kind::store) {
     if (step.out_dtype == DType::bf16)
-      return step.vectors ? store<__nv_bfloat16, 4>(step, tile, shared) : store<__nv_bfloat16, 1>(step, tile, shared);
-    return step.vectors ? store<float, 4>(step, tile, shared) : store<float, 1>(step, tile, shared);
+      return step.vectors ? store<__nv_bfloat16, 4>(step, tile) : store<__nv_bfloat16, 1>(step, tile);
+    return step.vectors ? store<float, 4>(step, tile) : store<float, 1>(step, tile);
   }
-  if (step.dtype == DType::bf16) return take<__nv_bfloat16>(step, tile, shared);
-  take<float>(step, tile, shared);
+  if (step.dtype == DType::bf16) return take<__nv_bfloat16>(step, tile);
+  take<float>(step, tile);
 }
 
-/// Mapping: block (x, y) takes rows [8x, 8x + 8) through the steps that all branches share and those of branch y; all
-/// its threads do one step, and the next one begins when it is done. Norms: a warp a row. Linear maps: a warp 32
-/// columns of the eight rows. Shared memory: the values of the program, 8.1 KiB for 256 columns. The pointers among the
-/// steps are not arguments of their own, since there are too many.
+/// Mapping: block (x, y) takes eight or sixteen rows through the steps that all branches share and those of branch y;
+/// all its threads do one step, and the next one begins when it is done. Norms: a warp a row. Linear maps: a warp 32
+/// columns of all the rows. Shared memory: the values of the program, 8.1 KiB for eight rows of 256 columns. The
+/// pointers among the steps are not arguments of their own, since there are too many.
+template <int kRowTiles>
 __global__ void __launch_bounds__(kThreads, 1) row_program_kernel(const __grid_constant__ Program program) {
   VISAGE_DYNAMIC_SHARED(float, shared);
-  const Tile tile{static_cast<int>(blockIdx.x) * kTileRows, program.images * program.queries, program.queries};
+  using Rows = Tile<kRowTiles>;
+  const Rows tile{static_cast<int>(blockIdx.x) * Rows::kRows, program.images * program.queries, program.queries,
+                  shared};
   const int branch = static_cast<int>(blockIdx.y);
   for (int i = 0; i < program.count; ++i) {
     const Step& step = program.steps[i];
     if (step.branch != kEveryBranch && step.branch != branch) continue;
-    take(step, tile, shared);
+    take(step, tile);
     __syncthreads();
   }
 }
@@ -235,8 +257,13 @@ __global__ void __launch_bounds__(kThreads, 1) row_program_kernel(const __grid_c
 void run_cuda(const Program& program, StreamHandle stream) {
   const std::int64_t rows = std::int64_t{program.images} * program.queries;
   if (rows == 0) return;
-  const dim3 grid(cuda::blocks_for(rows, kTileRows), static_cast<unsigned>(program.branches));
-  cuda::launch<row_program_kernel>({grid, kThreads, program.shared_floats * sizeof(float), stream}, program);
+  const int block_rows = program.row_tiles * row_products::kRows;
+  const dim3 grid(cuda::blocks_for(rows, block_rows), static_cast<unsigned>(program.branches));
+  const cuda::LaunchShape shape(grid, kThreads, block_rows * program.row_floats * sizeof(float), stream);
+  if (program.row_tiles == 2)
+    cuda::launch<row_program_kernel<2>>(shape, program);
+  else
+    cuda::launch<row_program_kernel<1>>(shape, program);
 }
 
 }  // namespace visage::ops::row_program_detail

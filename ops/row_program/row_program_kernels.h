@@ -3,13 +3,13 @@
 
 namespace visage::ops::row_program_detail {
 
-inline constexpr int kTileRows = 8;  // of a block: the columns of an mma, one row a warp
 inline constexpr int kMostSteps = 24;
 inline constexpr int kEveryBranch = -1;
 
-/// Where a value of the tile lies in shared memory: element (row, column) at `at + row * pitch + column` floats.
+/// Where a value of a block's rows lies in shared memory: `at` floats a row are before it, its rows are `pitch` floats
+/// apart, and it begins at `column` of them.
 struct Slot {
-  int at = 0, pitch = 0;
+  int at = 0, pitch = 0, column = 0;
   bool operator==(const Slot&) const = default;
 };
 
@@ -39,7 +39,8 @@ struct Program {
   Step steps[kMostSteps];
   int count = 0, branches = 1;
   int images = 0, queries = 0;
-  int shared_floats = 0;
+  int row_floats = 0;  // of shared memory, for each row of a block
+  int row_tiles = 1;   // rows of a block: 8 times 1 or 2
 };
 void run_cuda(const Program& program, StreamHandle stream);
 

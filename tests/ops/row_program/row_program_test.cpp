@@ -71,6 +71,31 @@ TEST(RowProgram, LinearMapsAreTheSameOnEveryDevice) {
   }
 }
 
+// A program of bf16 products alone takes sixteen rows a block.
+TEST(RowProgram, Bf16ProgramsAreTheSameOnEveryDevice) {
+  for (const auto& [queries, channels, out] : {std::tuple{16, 64, 64}, {17, 40, 41}, {9, 13, 70}, {1, 32, 2}}) {
+    SCOPED_TRACE(testing::Message() << queries << ", " << channels << ", " << out);
+    const auto fn = [&](const std::vector<Tensor>& in) {
+      RowProgram program = program_for(in[0]);
+      const auto x = program.load(in[0]);
+      const auto y = program.linear(x, in[1], in[2], {.relu = true, .dtype = DType::bf16});
+      const auto z = program.layer_norm(x, in[3], in[4]);
+      const Tensor normed = program.store(z), beside = program.store(program.load_beside(std::vector{in[0], in[0]}));
+      program.branch();
+      const Tensor direct = program.store(program.linear(z, in[1], in[5], {.dtype = DType::bf16}));
+      program.branch();
+      const Tensor shared = program.store(y);
+      program.run();
+      return std::vector{normed, beside, direct, shared};
+    };
+    EXPECT_TRUE(test::same_on_devices(
+        fn,
+        {random_normal({2, queries, channels}, 1), weights(out, channels, 2), random_normal({out}, 3),
+         random_normal({channels}, 4), random_normal({channels}, 5), random_normal({queries, out}, 6)},
+        {.output_tolerance = 4e-3}));
+  }
+}
+
 TEST(RowProgram, NormsOfSumsAreTheSameOnEveryDevice) {
   for (const std::int64_t columns : {64, 41, 3}) {
     SCOPED_TRACE(columns);
