@@ -70,9 +70,11 @@ std::vector<int> BiSoftmaxTracker::forget() {
   std::vector<int> noise;
   std::erase_if(tracks_, [&](const Track& track) {
     const std::int64_t unseen = frame_ - track.last_seen;
-    const bool is_noise = frame_ >= kFirstFrames && unseen >= kUnseen && track.hits < config_.least_hits;
+    const bool forgotten = unseen >= config_.patience;
+    const bool is_noise =
+        track.hits < config_.least_hits && (forgotten || (frame_ >= kFirstFrames && unseen >= kUnseen));
     if (is_noise) noise.push_back(track.id);
-    return is_noise || unseen >= config_.patience;
+    return is_noise || forgotten;
   });
   return noise;
 }

@@ -19,7 +19,7 @@ namespace visage::tracking {
 ///   remember  the new embeddings: by this the two differ
 ///   forget    tracks without a detection for `patience` frames: an object that comes back later is another track. From
 ///             the tenth frame on, tracks with less than least_hits detections, none of them in this frame or the one
-///             before, are noise.
+///             before, are noise; so are those that are forgotten with less.
 /// A frame may match nothing and a track may have no query; works on the host.
 class BiSoftmaxTracker : public Tracker {
  public:

@@ -136,6 +136,15 @@ TEST(BiSoftmaxTracker, TracksOfFewDetectionsAreNoiseFromTheTenthFrameOn) {
       << "noise does not come back";
 }
 
+TEST(BiSoftmaxTracker, WhatIsForgottenAfterFewDetectionsIsNoise) {
+  IdolTracker tracker({.patience = 2, .least_hits = 2}, 0.75);
+  (void)tracks_of(tracker, {{0.9, kCat}, {0.8, kDog}});
+  EXPECT_THAT(tracker.step(ConstructedFrame({{0.9, kCat}})).noise, IsEmpty());
+  EXPECT_THAT(tracker.step(ConstructedFrame({{0.9, kCat}})).noise, ElementsAre(1));
+  (void)tracks_of(tracker, {{0.1, kCat}});
+  EXPECT_THAT(tracker.step(ConstructedFrame({{0.1, kCat}})).noise, IsEmpty()) << "three detections";
+}
+
 TEST(BiSoftmaxTracker, AFrameWithoutDetectionsHasNoTracks) {
   CtvisTracker tracker({.least_score = 0.5}, 0.75);
   EXPECT_THAT(tracks_of(tracker, {{0.1, kCat}}), IsEmpty());
