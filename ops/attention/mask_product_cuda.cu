@@ -33,7 +33,7 @@ struct Shape {
 /// lane (g, t) pixels 8 j + g of queries 2t and 2t + 1 (row_products.cuh). Its eight lanes of a query then unite their
 /// bits. Shared memory: none.
 template <class T, bool kForeground>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     mask_product_kernel(const T* embedding, const float* shift, const __grid_constant__ Maps maps, int* any,
                         Shape shape) {
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarpSize;
