@@ -10,7 +10,6 @@
 #include "tensor/cuda/splits.h"
 
 namespace visage::ops {
-
 namespace {
 
 void check_map(const MaskPoolMap& map) {
