@@ -4,6 +4,7 @@
 #include "ops/attention/mask_product.h"
 #include "ops/attention/masked_attention.h"
 #include "ops/elementwise/add_per_row.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/position/position.h"
 #include "ops/shape/concatenate.h"
 #include "ops/shape/views.h"
