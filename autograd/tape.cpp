@@ -1,6 +1,10 @@
 #include "autograd/tape.h"
 
+#include "tensor/transfer.h"
+
 #include <algorithm>
+#include <optional>
+#include <unordered_map>
 
 namespace visage::autograd {
 namespace {
@@ -69,6 +73,26 @@ void zero_grad(const Tensor& tensor) {
   if (const auto meta = meta_of(tensor)) meta->written = false;
 }
 
+void place_grad(const Tensor& leaf, const Tensor& buffer) {
+  const auto meta = meta_of(leaf);
+  check<AutogradError>(meta && meta->leaf, "place_grad: the tensor is no leaf; call set_requires_grad first");
+  check<ShapeError>(buffer.size() == meta->size && buffer.is_contiguous() && buffer.dtype() == meta->dtype &&
+                        buffer.device() == meta->device,
+                    "place_grad: the buffer must be contiguous and like the leaf; leaf ", meta->size, ", buffer ",
+                    buffer.size());
+  meta->grad = buffer;
+  meta->written = false;
+}
+
+void complete_grad(const Tensor& leaf) {
+  const auto meta = meta_of(leaf);
+  check<AutogradError>(meta && meta->leaf, "complete_grad: the tensor is no leaf; call set_requires_grad first");
+  if (meta->written) return;
+  const GradTarget target(meta.get());
+  copy_into(target.buffer(), Tensor::zeros(meta->size, meta->dtype, meta->device));
+  target.done();
+}
+
 bool needs_grad(std::span<const Tensor> inputs) {
   if (active_log) {
     for (const Tensor& input : inputs)
@@ -99,7 +123,28 @@ void record(const char* op, std::span<const Tensor> inputs, Tensor& output, Back
   active_tape->nodes_.push_back(std::move(node));
 }
 
-void Tape::backward(const Tensor& loss, const Tensor& seed) {
+// The first node of the record that takes each leaf: the walk back is done with the leaf after it.
+class Tape::LastUses {
+ public:
+  explicit LastUses(std::span<const Node> nodes) {
+    for (std::size_t i = nodes.size(); i-- > 0;)
+      for (const auto& meta : nodes[i].inputs)
+        if (meta && meta->leaf) first_[meta.get()] = i;
+  }
+  void tell(const Node& node, std::size_t index, const std::function<void(const Meta&)>& on_final) {
+    for (const auto& meta : node.inputs) {
+      const auto found = first_.find(meta.get());
+      if (found == first_.end() || found->second != index) continue;
+      first_.erase(found);
+      on_final(*meta);
+    }
+  }
+
+ private:
+  std::unordered_map<const Meta*, std::size_t> first_;
+};
+
+void Tape::backward(const Tensor& loss, const Tensor& seed, const std::function<void(const Meta&)>& on_final) {
   const auto root = meta_of(loss);
   check<AutogradError>(root != nullptr, "backward: the loss does not depend on any tensor that requires a gradient");
   check<AutogradError>(!root->consumed,
@@ -110,6 +155,8 @@ void Tape::backward(const Tensor& loss, const Tensor& seed) {
   const NoGrad off;
   root->grad = seed ? seed : seed_of_one(loss);
   root->written = true;
+  std::optional<LastUses> uses;
+  if (on_final) uses.emplace(nodes_);
   // Creation order is a topological order: the reverse walk needs neither a sort nor recursion.
   while (!nodes_.empty()) {
     Node node = std::move(nodes_.back());
@@ -123,6 +170,7 @@ void Tape::backward(const Tensor& loss, const Tensor& seed) {
     }
     node.output->grad = {};
     node.output->consumed = true;
+    if (uses) uses->tell(node, nodes_.size(), on_final);
   }
 }
 

@@ -57,12 +57,15 @@ class Tape {
 
   /// Walks the record from its end and leaves d loss / d leaf in grad(leaf). Saved tensors are freed on the way.
   /// A loss of more than one element needs `seed`, the gradient of what follows; contiguous and like the loss.
+  /// `on_final` is called with each leaf whose gradient nothing that is still to come contributes to, as soon as that
+  /// is so; leaves that the record does not mention are not told.
   /// throws AutogradError if the loss does not depend on a tensor that requires a gradient.
-  void backward(const Tensor& loss, const Tensor& seed = {});
+  void backward(const Tensor& loss, const Tensor& seed = {}, const std::function<void(const Meta&)>& on_final = {});
   std::size_t size() const { return nodes_.size(); }
 
  private:
   friend void record(const char*, std::span<const Tensor>, Tensor&, Backward);
+  class LastUses;
   struct Node {
     std::vector<std::shared_ptr<Meta>> inputs;
     std::shared_ptr<Meta> output;
@@ -109,6 +112,11 @@ void set_requires_grad(const Tensor& tensor, bool wanted = true);
 Tensor grad(const Tensor& tensor);
 /// Forgets the value of the gradient and keeps its buffer: the next backward overwrites it.
 void zero_grad(const Tensor& tensor);
+/// The gradient of a leaf will be written to `buffer`, contiguous and like the leaf, e.g. a part of one buffer for
+/// many. What the gradient was is forgotten.
+void place_grad(const Tensor& leaf, const Tensor& buffer);
+/// Gives a leaf without a gradient a gradient of zeros.
+void complete_grad(const Tensor& leaf);
 bool needs_grad(std::span<const Tensor> inputs);
 /// The same elements without gradient history: what is computed from them treats them as constants.
 [[nodiscard]] Tensor detach(const Tensor& tensor);

@@ -133,9 +133,10 @@ void run_train(const TrainCommand& command, std::ostream& log) {
   train::RunOptions run = command.run;
   const bool earlier = command.config.empty() && run.start == train::RunOptions::Start::resume;
   run.config = config::load_config(earlier ? run.folder + "/config.toml" : command.config, command.overrides);
-  run.device = use_device(command.device);
-  Console console(run.config.train, command.verbosity, log);
-  train::run(run, console);
+  train::World world(command.world);
+  run.device = world.use_device(command.device);
+  Console console(run.config.train, world.is_first() ? command.verbosity : Verbosity::quiet, log);
+  train::run(run, world, console);
 }
 
 void define_train(CLI::App& program) {
@@ -157,6 +158,13 @@ void define_train(CLI::App& program) {
       "--resume", [&c] { c.run.start = train::RunOptions::Start::resume; },
       "Continue from the newest checkpoint of the folder (--config: default is the one it was started with)");
   add_device(app, c.device);
+  app.add_option("--rank", c.world.rank, "Number of this process, from 0, where no mpirun or srun starts them")
+      ->type_name("N")
+      ->group("Several processes");
+  app.add_option("--world-size", c.world.size, "Number of processes")->type_name("N")->group("Several processes");
+  app.add_option("--rendezvous", c.world.rendezvous, "Where they meet: a free port of the machine of process 0")
+      ->type_name("HOST:PORT")
+      ->group("Several processes");
   add_quiet(app, &c.verbosity);
   app.final_callback([command] { run_train(*command, std::cerr); });
 }

@@ -13,6 +13,7 @@ struct TrainCommand {
   std::string config;                  // file; empty: the defaults or, to resume, the one the run was started with
   std::vector<std::string> overrides;  // "section.key=value", later ones win
   std::string device = "auto";         // as in parse_device
+  train::WorldOptions world;           // where no launcher says
   Verbosity verbosity = Verbosity::normal;
 };
 

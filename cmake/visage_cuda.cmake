@@ -22,6 +22,8 @@ find_program(VISAGE_PYTHON python3)
 if(VISAGE_PYTHON AND NOT CUDNN_LIBRARY)
   execute_process(COMMAND ${VISAGE_PYTHON} -c "import nvidia.cudnn; print(nvidia.cudnn.__path__[0])"
                   OUTPUT_VARIABLE cudnn_wheel OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  execute_process(COMMAND ${VISAGE_PYTHON} -c "import nvidia.nccl; print(nvidia.nccl.__path__[0])"
+                  OUTPUT_VARIABLE nccl_wheel OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
 get_filename_component(cuda_root ${CMAKE_CUDA_COMPILER} DIRECTORY)
 set(cudnn_hints HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT ENV CUDNN_HOME ${cuda_root}/.. ${cudnn_wheel})
@@ -57,5 +59,19 @@ set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CURRENT_LIST_DIR}/compile_kernel ${CMAK
 target_link_libraries(visage_cuda_settings INTERFACE CUDA::cudart_static)
 # cuDNN loads its own libraries when the first convolution needs them.
 set(visage_vendor_libraries CUDA::cublasLt visage_cudnn)
+# Sums over GPUs; without it training uses one.
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${NCCL_ROOT} ENV NCCL_ROOT ${cuda_root}/.. ${nccl_wheel} PATH_SUFFIXES include)
+find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 NAMES_PER_DIR HINTS ${NCCL_ROOT} ENV NCCL_ROOT ${cuda_root}/..
+             ${nccl_wheel} PATH_SUFFIXES lib64 lib)
+set(visage_nccl "")
+if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+  add_library(visage_nccl INTERFACE IMPORTED)
+  target_include_directories(visage_nccl SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
+  target_link_libraries(visage_nccl INTERFACE ${NCCL_LIBRARY})
+  target_compile_definitions(visage_nccl INTERFACE VISAGE_NCCL)
+  set(visage_nccl visage_nccl)
+else()
+  message(STATUS "visage: NCCL was not found, training uses one GPU; NCCL_ROOT names another place")
+endif()
 set(VISAGE_CUDA_FOUND TRUE)
 message(STATUS "visage: CUDA ${CUDAToolkit_VERSION}, cuDNN ${CUDNN_LIBRARY}, architectures ${CMAKE_CUDA_ARCHITECTURES}")

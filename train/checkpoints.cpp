@@ -73,6 +73,12 @@ void Checkpoints::resume(Trainer& trainer, const Config& config,
       if (threads != file.metadata.end() && threads->second != std::to_string(cpu::num_threads()))
         warn("the run had " + threads->second + " threads and has " + std::to_string(cpu::num_threads()) +
              " from here on: sums are rounded in another order");
+      const auto processes = file.metadata.find("processes");
+      const std::string now = std::to_string(trainer.processes());
+      if (processes != file.metadata.end() && processes->second != now)
+        warn("the run had " + processes->second + " processes and has " + now +
+             " from here on: the same clips are shared otherwise, so sums are rounded in another order, and clips of " +
+             "different sizes are padded otherwise");
       return;
     } catch (const CheckpointError& error) {
       if (candidates.size() == 1) throw;

@@ -9,6 +9,8 @@
 #include "visage/pseudo/dataset_writer.h"
 #include "visage/pseudo/procedural.h"
 
+#include <nlohmann/json.hpp>
+
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -28,6 +30,20 @@ bool holds(const fs::path& folder, const std::string& description) {
   std::string start(description.size() + 40, '\0');
   file.read(start.data(), static_cast<std::streamsize>(start.size()));
   return start.find('"' + description + '"') != std::string::npos;
+}
+
+nlohmann::json to_json(const annotation::Prediction& prediction) {
+  nlohmann::json masks = nlohmann::json::array();
+  for (const std::optional<annotation::Rle>& mask : prediction.masks) {
+    if (mask)
+      masks.push_back({{"size", {mask->height, mask->width}}, {"counts", annotation::to_string(*mask)}});
+    else
+      masks.push_back(nullptr);
+  }
+  return {{"video_id", prediction.video_id},
+          {"score", prediction.score},
+          {"category_id", prediction.category_id},
+          {"segmentations", std::move(masks)}};
 }
 
 }  // namespace
@@ -71,19 +87,35 @@ void EvaluationSet::open(const std::string& annotations, std::string images, int
   evaluation::check_images(dataset_.videos, images_);
 }
 
-EvaluationScore EvaluationSet::score(const Model& model, const Config& config,
+EvaluationScore EvaluationSet::score(const Model& model, const Config& config, HostCommunicator& group,
                                      const EvaluationProgress& progress) const {
   const std::unique_ptr<Detector> detector = pipeline::make_detector(model, pipeline::Plan::fast, Precision::f32);
   const pipeline::PipelineOptions options = config::pipeline_options(config, pipeline::Plan::fast, Precision::f32);
-  evaluation::Evaluator evaluator(dataset_);
+  const auto is_mine = [&](std::size_t video) { return static_cast<int>(video) % group.size() == group.rank(); };
   std::int64_t total = 0, done = 0;
-  for (const annotation::Video& video : dataset_.videos) total += video.length();
-  for (const annotation::Video& video : dataset_.videos) {
-    const auto tracks = evaluation::track_video(*detector, options, {&config.tracking, 1}, video, images_,
-                                                [&](std::int64_t frames) { progress(done + frames, total); });
-    evaluator.add(evaluation::predictions_of(tracks.front(), video, category_ids_));
-    done += video.length();
+  for (std::size_t v = 0; v < dataset_.videos.size(); ++v)
+    if (is_mine(v)) total += dataset_.videos[v].length();
+  nlohmann::json rows = nlohmann::json::array();
+  const Tensor ended = Tensor::zeros({1}, DType::f64);
+  try {
+    for (std::size_t v = 0; v < dataset_.videos.size(); ++v) {
+      const annotation::Video& video = dataset_.videos[v];
+      if (!is_mine(v)) continue;
+      const auto tracks = evaluation::track_video(*detector, options, {&config.tracking, 1}, video, images_,
+                                                  [&](std::int64_t frames) { progress(done + frames, total); });
+      for (const annotation::Prediction& one : evaluation::predictions_of(tracks.front(), video, category_ids_))
+        rows.push_back(to_json(one));
+      done += video.length();
+    }
+  } catch (const EvaluationEnded&) {
+    *ended.data<double>() = 1;
   }
+  group.all_reduce(ended);
+  if (*ended.data<double>() > 0) throw EvaluationEnded{};
+  evaluation::Evaluator evaluator(dataset_);
+  for (const std::string& part : group.gather(rows.dump()))
+    evaluator.add(annotation::parse_results(part, "predictions of a process", dataset_));
+  if (group.rank() != 0) return {};
   const evaluation::Evaluation result = evaluator.result();
   const evaluation::IdentityMetrics& identities = result.tracking.class_agnostic;
   return {.set = name_,

@@ -1,4 +1,5 @@
 #pragma once
+#include "train/distributed/communicator.h"
 #include "visage/annotation/ytvis.h"
 #include "visage/config/config.h"
 #include "visage/model/model.h"
@@ -19,7 +20,10 @@ struct EvaluationScore {
   std::int64_t id_switches = 0;
 };
 
-/// Called with the frames done and their number; ends the evaluation by throwing.
+/// Thrown by a progress to end an evaluation.
+struct EvaluationEnded {};
+
+/// Called with the frames done and their number; ends the evaluation by throwing EvaluationEnded.
 using EvaluationProgress = std::function<void(std::int64_t done, std::int64_t frames)>;
 
 /// Videos with ground truth that a model is scored on while it trains.
@@ -34,8 +38,10 @@ class EvaluationSet {
   /// Makes the files that are missing. Synthetic videos of an earlier run with the same options stay.
   void prepare(int classes);
   const std::string& name() const { return name_; }
-  /// Tracks and scores every video. throws InputError for an image that cannot be read.
-  [[nodiscard]] EvaluationScore score(const Model& model, const Config& config,
+  /// Tracks and scores every video, of which each process of the group takes its share; the score is that of process 0,
+  /// the others return none. throws InputError for an image that cannot be read, and EvaluationEnded in all processes
+  /// if the progress of one does.
+  [[nodiscard]] EvaluationScore score(const Model& model, const Config& config, HostCommunicator& group,
                                       const EvaluationProgress& progress) const;
 
  private:

@@ -18,9 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Ends an evaluation that nobody wants to wait for.
-struct Interrupted {};
-
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -43,23 +40,27 @@ std::string nonfinite_json(const NonFiniteStep& error) {
 
 class Run {
  public:
-  Run(const RunOptions& options, RunObserver& observer);
+  Run(const RunOptions& options, const World& world, RunObserver& observer);
   void go();
 
  private:
   void initialise();
+  void prepare_sets();
   void step();
   void evaluate();
   void save();
   void write_weights(const char* name) const;  // those the model has now
   bool due(int every) const { return every > 0 && (steps_done() % every == 0 || steps_done() == recipe().steps); }
   bool is_evaluated() const;
+  bool stop_requested() const;  // of any process
+  bool is_first() const { return world_.is_first(); }
 
   const TrainConfig& recipe() const { return options_.config.train; }
   std::int64_t steps_done() const { return trainer_->steps_done(); }
   std::string file(const char* name) const { return (folder_ / name).string(); }
 
   const RunOptions& options_;
+  const World& world_;
   RunObserver& observer_;
   const fs::path folder_;
   const Checkpoints checkpoints_;
@@ -70,32 +71,42 @@ class Run {
   std::unique_ptr<MetricsFile> metrics_;
 };
 
-Run::Run(const RunOptions& options, RunObserver& observer)
+Run::Run(const RunOptions& options, const World& world, RunObserver& observer)
     : options_(options),
+      world_(world),
       observer_(observer),
       folder_(options.folder),
       checkpoints_(folder_ / "checkpoints", recipe().keep_checkpoints),
       model_(options.config.model, options.device),
       report_(fs::absolute(folder_ / ".").parent_path().filename().string(), options.config) {
   const bool fresh = options.start == RunOptions::Start::fresh;
-  if (fresh)
+  if (fresh && is_first())
     check<UsageError>(checkpoints_.files().empty(), "", options.folder,
                       ": holds a training run; resume it or choose another folder");
   initialise();
-  trainer_ = std::make_unique<Trainer>(options.config, model_);
+  trainer_ = std::make_unique<Trainer>(options.config, model_, world);
   if (fresh && options.init_weights.empty() && recipe().backbone_norm == BackboneNorm::trained)
     trainer_->calibrate_backbone();
   if (recipe().eval_every > 0) sets_ = make_evaluation_sets(options.config, file("eval"));
-  if (!fresh) {
+  if (!fresh && is_first()) {
     checkpoints_.resume(*trainer_, options.config, [&](const std::string& text) { observer.note("warning: " + text); });
     observer.note("resuming after step " + std::to_string(steps_done()));
   }
-  make_folder(folder_ / "checkpoints");
-  files::write_file(file("config.toml"), config::to_toml(options.config));
-  metrics_ = std::make_unique<MetricsFile>(file("metrics.jsonl"), steps_done(), report_);
-  if (fresh) checkpoints_.save(*trainer_);  // from here on the run can be resumed
-  if (!sets_.empty()) make_folder(folder_ / "eval");
-  for (EvaluationSet& set : sets_) set.prepare(options.config.model.detector.num_classes);
+  trainer_->share_state();
+  if (is_first()) {
+    make_folder(folder_ / "checkpoints");
+    files::write_file(file("config.toml"), config::to_toml(options.config));
+    metrics_ = std::make_unique<MetricsFile>(file("metrics.jsonl"), steps_done(), report_);
+    if (fresh) checkpoints_.save(*trainer_);  // from here on the run can be resumed
+    if (!sets_.empty()) make_folder(folder_ / "eval");
+    prepare_sets();
+  }
+  world.host().barrier();
+  if (!is_first()) prepare_sets();
+}
+
+void Run::prepare_sets() {
+  for (EvaluationSet& set : sets_) set.prepare(options_.config.model.detector.num_classes);
 }
 
 void Run::initialise() {
@@ -109,18 +120,20 @@ void Run::initialise() {
   check<CheckpointError>(loaded.non_finite.empty(), "", options_.init_weights, ": ", loaded.non_finite.size(),
                          " tensors hold NaN or infinity, the first is ",
                          loaded.non_finite.empty() ? "" : loaded.non_finite.front(), "; use another checkpoint");
-  observer_.note(options_.init_weights + ": " + loaded.summary());
+  if (is_first()) observer_.note(options_.init_weights + ": " + loaded.summary());
 }
 
 void Run::go() {
   // An evaluation that was interrupted comes first.
   if (steps_done() > 0 && due(recipe().eval_every) && !is_evaluated()) evaluate();
   bool saved = true;
-  while (steps_done() < recipe().steps && !observer_.stop_requested()) {
+  while (steps_done() < recipe().steps && !stop_requested()) {
     try {
       step();
       saved = false;
       if (due(recipe().eval_every)) evaluate();
+    } catch (const CommunicationError&) {
+      throw;  // in the middle of a step: the last checkpoint is what there is
     } catch (const Error&) {
       save();
       throw;
@@ -130,6 +143,7 @@ void Run::go() {
     saved = true;
   }
   if (!saved) save();
+  if (!is_first()) return;
   if (steps_done() < recipe().steps) {
     observer_.note("interrupted after step " + std::to_string(steps_done()) + "; resume it to go on");
     return;
@@ -144,10 +158,12 @@ void Run::go() {
 void Run::step() {
   try {
     const StepReport report = trainer_->step();
+    if (!is_first()) return;
     metrics_->add(report);
     report_.add(report);
     observer_.stepped(report);
   } catch (const NonFiniteStep& error) {
+    if (!is_first()) throw;
     const std::string dump = file(("nonfinite_step_" + std::to_string(error.report.step + 1) + ".json").c_str());
     files::write_file(dump, nonfinite_json(error));
     throw NonFiniteStep(std::string(error.what()) + "; " + dump + " has the details", error.report, error.clips);
@@ -156,7 +172,17 @@ void Run::step() {
 
 bool Run::is_evaluated() const {
   const auto& evaluations = report_.evaluations();
-  return !evaluations.empty() && evaluations.back().steps == steps_done();
+  const Tensor done = Tensor::zeros({1}, DType::f64);
+  if (is_first() && !evaluations.empty() && evaluations.back().steps == steps_done()) *done.data<double>() = 1;
+  world_.host().broadcast(done);
+  return *done.data<double>() != 0;
+}
+
+bool Run::stop_requested() const {
+  const Tensor asked = Tensor::zeros({1}, DType::f64);
+  if (observer_.stop_requested()) *asked.data<double>() = 1;
+  world_.host().all_reduce(asked);
+  return *asked.data<double>() > 0;
 }
 
 void Run::evaluate() {
@@ -165,13 +191,15 @@ void Run::evaluate() {
   EvaluationReport evaluation{.steps = steps_done(), .scores = {}};
   try {
     for (const EvaluationSet& set : sets_)
-      evaluation.scores.push_back(set.score(model_, options_.config, [&](std::int64_t done, std::int64_t frames) {
-        if (observer_.stop_requested()) throw Interrupted{};
-        observer_.evaluating(set.name(), done, frames);
-      }));
-  } catch (const Interrupted&) {
+      evaluation.scores.push_back(
+          set.score(model_, options_.config, world_.host(), [&](std::int64_t done, std::int64_t frames) {
+            if (observer_.stop_requested()) throw EvaluationEnded{};
+            if (is_first()) observer_.evaluating(set.name(), done, frames);
+          }));
+  } catch (const EvaluationEnded&) {
     return;
   }
+  if (!is_first()) return;
   evaluation.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   double best = -1;
   for (const EvaluationReport& earlier : report_.evaluations()) best = std::max(best, earlier.ap());
@@ -185,6 +213,7 @@ void Run::evaluate() {
 
 // The metrics come first, so that a checkpoint never has steps that they lack.
 void Run::save() {
+  if (!is_first()) return;
   metrics_->flush();
   checkpoints_.save(*trainer_);
   report_.write(file("report.html"));
@@ -196,6 +225,6 @@ void Run::write_weights(const char* name) const {
 
 }  // namespace
 
-void run(const RunOptions& options, RunObserver& observer) { Run(options, observer).go(); }
+void run(const RunOptions& options, const World& world, RunObserver& observer) { Run(options, world, observer).go(); }
 
 }  // namespace visage::train

@@ -1,4 +1,5 @@
 #pragma once
+#include "train/distributed/world.h"
 #include "train/metrics.h"
 
 #include <cstdint>
@@ -31,8 +32,12 @@ class RunObserver {
 /// refuses a folder that holds one already; a resumed run continues from its newest checkpoint and gives the bits of a
 /// run that never stopped. Weights, data and configuration are checked before anything is written. When the observer
 /// asks for an end, a checkpoint is written and the function returns.
-/// throws UsageError, InputError, CheckpointError, or NonFiniteStep after writing nonfinite_step_N.json and a
-/// checkpoint of the state before the step.
-void run(const RunOptions& options, RunObserver& observer);
+///
+/// With several processes all call this with the same options, and process 0 alone writes and observes; the others need
+/// to see its folder only for evaluations on synthetic videos. When any of them is asked for an end, all end after the
+/// same step.
+/// throws UsageError, InputError, CheckpointError, CommunicationError, or NonFiniteStep after writing
+/// nonfinite_step_N.json and a checkpoint of the state before the step.
+void run(const RunOptions& options, const World& world, RunObserver& observer);
 
 }  // namespace visage::train

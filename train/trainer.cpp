@@ -14,6 +14,8 @@
 #include "tensor/transfer.h"
 #include "train/data/sources.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -25,10 +27,14 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Points of the losses: draw n of batch b is the stream "<seed>/points/<b>/<n>".
-UniformSource points_of_batch(std::int64_t seed, std::int64_t batch, Device device) {
-  nn::HashStreams streams(std::to_string(seed) + "/points/" + std::to_string(batch) + "/", device);
-  return [streams](const Dims& size, std::int64_t draws) mutable { return streams.uniform(size, draws); };
+// Points of the losses of a step: those of a use and a head are a stream "<seed>/points/<step>/<use>/<head>" for the
+// whole batch, of which a part draws its rows.
+UniformSource points_of_step(std::int64_t seed, std::int64_t step, Device device) {
+  const std::string prefix = std::to_string(seed) + "/points/" + std::to_string(step) + "/";
+  return [prefix, device](const Dims& shape, const PointDraw& draw) {
+    const std::string name = prefix + std::to_string(static_cast<int>(draw.use)) + "/" + std::to_string(draw.head);
+    return nn::HashStream(name).uniform(shape, device, draw.first * shape[1] * shape[2]);
+  };
 }
 
 // "loss_mask_3" and "loss_mask" are one kind.
@@ -47,22 +53,6 @@ std::vector<float> values_of(const TrainingLosses& losses) {
   values.push_back(autograd::detach(losses.total));
   const Tensor all = to_device(ops::concatenate(values, 0), {});
   return {all.data<float>(), all.data<float>() + all.numel()};
-}
-
-// Adds the share of one batch to the sums of the step, by kind.
-void add_terms(const TrainingLosses& losses, const std::vector<float>& values, double share,
-               std::vector<std::pair<std::string, double>>& sums) {
-  for (std::size_t i = 0; i < losses.terms.size(); ++i) {
-    const std::string kind = kind_of(losses.terms[i].name);
-    auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == kind; });
-    if (found == sums.end()) found = sums.insert(sums.end(), {kind, 0});
-    found->second += share * losses.terms[i].weight * values[i];
-  }
-}
-
-void check_finite(const TrainingLosses& losses, const std::vector<float>& values) {
-  for (std::size_t i = 0; i < losses.terms.size(); ++i)
-    check<NonFiniteError>(std::isfinite(values[i]), "", losses.terms[i].name, " is ", values[i]);
 }
 
 autograd::Activations activations(Recompute chosen, Recompute part) {
@@ -102,9 +92,66 @@ constexpr const char* kAverageName = "ema.";
 
 }  // namespace
 
-Trainer::Trainer(const Config& config, Model& model)
+/// What a process adds to the report of a step.
+struct Trainer::Contribution {
+  double total = 0;
+  std::vector<std::pair<std::string, double>> terms;  // weighted, by kind
+  std::int64_t images = 0;
+  std::vector<std::string> clips;
+  std::string failure;  // what is not finite
+
+  void add(const std::string& kind, double value) {
+    auto found = std::find_if(terms.begin(), terms.end(), [&](const auto& term) { return term.first == kind; });
+    if (found == terms.end()) found = terms.insert(terms.end(), {kind, 0});
+    found->second += value;
+  }
+  /// Waits for the losses. throws NonFiniteError naming the first that is not finite.
+  void add(const TrainingLosses& losses) {
+    const std::vector<float> values = values_of(losses);
+    total += values.back();
+    for (std::size_t i = 0; i < losses.terms.size(); ++i) {
+      const LossTerm& term = losses.terms[i];
+      add(kind_of(term.name), term.weight * values[i]);
+      check<NonFiniteError>(std::isfinite(values[i]), "", term.name, " is ", values[i]);
+    }
+  }
+  void add(const Contribution& other) {
+    total += other.total;
+    for (const auto& [kind, value] : other.terms) add(kind, value);
+    images += other.images;
+    clips.insert(clips.end(), other.clips.begin(), other.clips.end());
+    if (failure.empty()) failure = other.failure;
+  }
+
+  /// The sum over the processes, on process 0; on the others their own part, but with a failure if there is any.
+  static Contribution over(HostCommunicator& group, const Contribution& mine);
+};
+
+Trainer::Contribution Trainer::Contribution::over(HostCommunicator& group, const Contribution& mine) {
+  if (group.size() == 1) return mine;
+  using nlohmann::json;
+  const json text{mine.total, mine.terms, mine.images, mine.clips, mine.failure};
+  Contribution sum = group.rank() == 0 ? Contribution() : mine;
+  for (const std::string& part : group.gather(text.dump(-1, ' ', false, json::error_handler_t::replace))) {
+    const json read = json::parse(part);
+    const double total = read[0].is_null() ? NAN : read[0].get<double>();  // not finite: null in JSON
+    Contribution one{.total = total, .terms = {}, .images = read[2], .clips = read[3], .failure = read[4]};
+    for (const json& term : read[1]) one.terms.emplace_back(term[0], term[1].is_null() ? NAN : term[1].get<double>());
+    sum.add(one);
+  }
+  const Tensor failed = Tensor::zeros({1}, DType::f64);
+  *failed.data<double>() = sum.failure.empty() ? 0 : 1;
+  group.broadcast(failed);
+  if (*failed.data<double>() != 0 && sum.failure.empty()) sum.failure = "a loss of another process is not finite";
+  return sum;
+}
+
+Trainer::Trainer(const Config& config, Model& model) : Trainer(config, model, alone_) {}
+
+Trainer::Trainer(const Config& config, Model& model, const World& world)
     : config_(config),
       model_(model),
+      world_(world),
       objective_(model, losses_of(config.train)),
       sources_(make_sources(config)),
       parameters_(trained_parameters(model.params(), config.train)) {
@@ -120,6 +167,18 @@ Trainer::Trainer(const Config& config, Model& model)
     averages_.push_back(Tensor::empty(size, DType::f32, device));
     copy_into(averages_.back(), parameter.value);
   }
+  static_cast<void>(BatchMaker(sources_, batches()));  // refuses what cannot be shared
+  if (world.size() == 1) return;
+  std::vector<Tensor> values;
+  for (const TrainedParameter& parameter : parameters_) values.push_back(parameter.value);
+  reducer_ = std::make_unique<GradientReducer>(world.tensors(), std::move(values));
+}
+
+BatchOptions Trainer::batches() const {
+  BatchOptions options = batch_options(config_.train);
+  options.shard = world_.rank();
+  options.shards = world_.size();
+  return options;
 }
 
 void Trainer::save(const std::string& path) const {
@@ -133,6 +192,7 @@ void Trainer::save(const std::string& path) const {
   nn::write_safetensors(path, tensors,
                         {{"config", config::to_toml(config_)},
                          {"format", "visage training state"},
+                         {"processes", std::to_string(world_.size())},
                          {"threads", std::to_string(cpu::num_threads())}});
 }
 
@@ -166,6 +226,26 @@ void Trainer::load(const std::string& path) {
   loader_.reset();
 }
 
+void Trainer::share_state() {
+  if (world_.size() == 1) return;
+  const auto share = [&](const std::vector<Tensor>& tensors) {
+    for (const Tensor& tensor : tensors) {
+      world_.tensors().broadcast(tensor);
+      tensor.storage()->bump_version();
+    }
+  };
+  std::vector<Tensor> values;
+  for (const nn::Entry& entry : model_.params().entries()) values.push_back(entry.value);
+  share(values);
+  share(exp_avg_);
+  share(exp_avg_sq_);
+  share(averages_);
+  const Tensor step = scalar(step_);
+  world_.host().broadcast(step);
+  step_ = *step.data<std::int64_t>();
+  loader_.reset();
+}
+
 void Trainer::calibrate_backbone() {
   const Tensor images = BatchMaker(sources_, batch_options(config_.train)).make(0).images;
   model_.backbone().calibrate(to_device(images, model_.device()));
@@ -185,13 +265,12 @@ Batch Trainer::next_batch(StepReport& report) {
   const StageTimer timer("data");
   const TrainConfig& recipe = config_.train;
   if (!loader_)
-    loader_ = std::make_unique<Loader>(sources_, LoaderOptions{.batch = batch_options(recipe),
-                                                               .first_step = step_ * recipe.accumulate,
-                                                               .workers = recipe.workers});
+    loader_ = std::make_unique<Loader>(
+        sources_,
+        LoaderOptions{.batch = batches(), .first_step = step_ * recipe.accumulate, .workers = recipe.workers});
   const double start = seconds_now();
   Batch batch = loader_->next();
   report.data_seconds += seconds_now() - start;
-  report.images += batch.images.size(0);
   for (std::int64_t clip = 0; clip < batch.clips; ++clip) {
     const auto first = batch.targets.begin() + clip * batch.frames;
     std::vector<FrameTargets> frames(first, first + batch.frames);
@@ -201,29 +280,74 @@ Batch Trainer::next_batch(StepReport& report) {
   return batch;
 }
 
-void Trainer::back_propagate(const Batch& batch, StepReport& report) {
+std::vector<BatchShare> Trainer::shares_of(const std::vector<Batch>& batches) const {
+  // Counts of the parts of the step in their order: a batch after the other, in it a process after the other.
+  constexpr std::int64_t kCounts = 5;
+  const std::int64_t processes = world_.size();
+  const Tensor table = Tensor::zeros({std::ssize(batches) * processes, kCounts}, DType::f64);
+  const auto row = [&](std::size_t batch, std::int64_t process) {
+    return table.data<double>() + (static_cast<std::int64_t>(batch) * processes + process) * kCounts;
+  };
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    const BatchCounts counts =
+        count_targets(batches[i].targets, batches[i].frames, model_.config(), losses_of(config_.train));
+    const double mine[kCounts] = {counts.frames, counts.matched, counts.instances, counts.class_weight, counts.anchors};
+    std::copy_n(mine, kCounts, row(i, world_.rank()));
+  }
+  world_.host().all_reduce(table);
+  double sums[kCounts] = {};
+  std::vector<BatchShare> shares(batches.size());
+  for (std::size_t i = 0; i < batches.size(); ++i)
+    for (std::int64_t process = 0; process < processes; ++process) {
+      const double* const counts = row(i, process);
+      if (process == world_.rank())
+        shares[i] = {
+            .first_frame = std::llround(sums[0]), .first_mask = std::llround(sums[1]), .class_weight = counts[3]};
+      for (std::int64_t k = 0; k < kCounts; ++k) sums[k] += counts[k];
+    }
+  for (BatchShare& share : shares) {
+    share.instances = std::max(sums[2], 1.0);
+    share.class_weight = sums[3] > 0 ? share.class_weight / sums[3] : 0;
+    share.anchors = std::max(sums[4], 1.0);
+  }
+  return shares;
+}
+
+Trainer::Contribution Trainer::back_propagate(const std::vector<Batch>& batches) {
+  const std::vector<BatchShare> shares = shares_of(batches);
+  Contribution sum;
+  for (const Batch& batch : batches) {
+    sum.images += batch.images.size(0);
+    sum.clips.insert(sum.clips.end(), batch.sources.begin(), batch.sources.end());
+  }
+  try {
+    for (std::size_t i = 0; i < batches.size(); ++i)
+      // Read when the backward is queued: the device has something to do meanwhile. Gradients of bad losses are not
+      // used.
+      sum.add(back_propagate(batches[i], shares[i], i + 1 == batches.size()));
+  } catch (const NonFiniteError& error) {
+    sum.failure = error.what();  // the other processes must hear of it
+  }
+  if (reducer_) reducer_->finish();
+  return sum;
+}
+
+TrainingLosses Trainer::back_propagate(const Batch& batch, const BatchShare& share, bool last) {
   const TrainConfig& recipe = config_.train;
   // Again at every step: an evaluation in between computes in f32.
   const ops::Autocast precision(set_precision(recipe.precision, model_.device()));
   autograd::Tape tape;
   const Device device = model_.device();
-  const double share = 1.0 / recipe.accumulate;
   // All that the device is given goes there before its first kernel: a copy behind queued work would wait for it.
   const Tensor images = to_device(batch.images, device);
   const BatchTargets targets(batch.targets, device);
-  const auto factor = static_cast<float>(share);
-  const Tensor seed = to_device(Tensor::from({1}, &factor), device);
-  const TrainingLosses losses =
-      objective_(images, targets, batch.frames, points_of_batch(recipe.seed, batch.step, device));
-  {
-    const StageTimer timer("backward");
-    tape.backward(losses.total, seed);
-  }
-  // Read when the backward is queued: the device has something to do meanwhile. Gradients of bad losses are not used.
-  const std::vector<float> values = values_of(losses);
-  report.total += share * values.back();
-  add_terms(losses, values, share, report.terms);
-  check_finite(losses, values);
+  TrainingLosses losses = objective_(images, targets, batch.frames, points_of_step(recipe.seed, step_, device), share);
+  const StageTimer timer("backward");
+  if (reducer_ && last)
+    tape.backward(losses.total, {}, [&](const autograd::Meta& leaf) { reducer_->ready(leaf); });
+  else
+    tape.backward(losses.total);
+  return losses;
 }
 
 void Trainer::update(StepReport& report) {
@@ -261,19 +385,21 @@ StepReport Trainer::step() {
                                              .warmup_iterations = recipe.warmup_steps,
                                              .warmup_factor = 1.0 / std::max(recipe.warmup_steps, 1)},
                                             step_);
+  if (reducer_) reducer_->begin();
   for (const TrainedParameter& parameter : parameters_) autograd::zero_grad(parameter.value);
-  std::vector<std::string> clips;
+  std::vector<Batch> batches;
+  for (int i = 0; i < recipe.accumulate; ++i) batches.push_back(next_batch(report));
+  const Contribution sum = Contribution::over(world_.host(), back_propagate(batches));
+  report.total = sum.total;
+  report.terms = sum.terms;
+  report.images = sum.images;
   try {
-    for (int i = 0; i < recipe.accumulate; ++i) {
-      const Batch batch = next_batch(report);
-      clips.insert(clips.end(), batch.sources.begin(), batch.sources.end());
-      back_propagate(batch, report);
-    }
+    check<NonFiniteError>(sum.failure.empty(), "", sum.failure);
     update(report);
   } catch (const NonFiniteError& error) {
-    throw NonFiniteStep("step " + std::to_string(step_ + 1) + ": " + error.what() + "; clips: " + joined(clips) +
+    throw NonFiniteStep("step " + std::to_string(step_ + 1) + ": " + error.what() + "; clips: " + joined(sum.clips) +
                             "; lower train.learning_rate or look at these clips",
-                        report, clips);
+                        report, sum.clips);
   }
   report.seconds = seconds_now() - start;
   return report;

@@ -70,8 +70,10 @@ class Steps {
 
   double step() {
     for (const train::TrainedParameter& parameter : parameters_) autograd::zero_grad(parameter.value);
-    nn::HashStreams streams(std::to_string(step_) + "/", {});
-    const auto points = [&](const Dims& size, std::int64_t draws) { return streams.uniform(size, draws); };
+    int call = 0;
+    const auto points = [&](const Dims& size, const PointDraw&) {
+      return nn::HashStream(std::to_string(step_) + "/" + std::to_string(call++)).uniform(size);
+    };
     const ops::Autocast products(products_);
     autograd::Tape tape;
     TrainingLosses losses;

@@ -65,9 +65,8 @@ MaskCriterion::MaskCriterion(int num_classes, const CriterionConfig& config, Dev
       class_weights_(make_class_weights(num_classes, config.no_object_weight, device)) {}
 
 Tensor MaskCriterion::matching_cost(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
-                                    const UniformSource& uniform) const {
-  const std::int64_t frames = mask_features.size(0);
-  const Tensor points = to_device(uniform({frames, config_.num_points, 2}, frames), mask_features.device());
+                                    const Points& draw) const {
+  const Tensor points = draw(PointDraw::Use::matching, mask_features.size(0), config_.num_points);
   const Tensor logits = ops::matmul_nt(head.mask_embedding, ops::point_sample(mask_features, points));  // [N, Q, P]
   const Tensor points_of_masks = gather_items(points, targets.instances.item_of_row());
   const Tensor masks = ops::point_sample_planes(targets.masks, points_of_masks);
@@ -77,14 +76,14 @@ Tensor MaskCriterion::matching_cost(const HeadOutput& head, const Tensor& mask_f
 }
 
 void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
-                                const ops::MatchedRows& matches, const UniformSource& uniform, double num_masks,
+                                const ops::MatchedRows& matches, const Points& draw, double num_masks,
                                 const std::string& suffix, CriterionOutput& out) const {
   const Tensor logits = matched_logits(head, mask_features, targets.instances, matches.queries);
   const std::int64_t count = logits.size(0), points = config_.num_points;
   const auto certain = static_cast<std::int64_t>(config_.importance * static_cast<double>(points));
-  const auto draw = [&](std::int64_t n) { return to_device(uniform({count, n, 2}, 1), logits.device()); };
-  const Tensor candidates = draw(static_cast<std::int64_t>(config_.oversample * static_cast<double>(points)));
-  const Tensor random = draw(points - certain);
+  const Tensor candidates = draw(PointDraw::Use::candidates, count,
+                                 static_cast<std::int64_t>(config_.oversample * static_cast<double>(points)));
+  const Tensor random = draw(PointDraw::Use::random, count, points - certain);
   const Tensor chosen = ops::uncertain_points(autograd::detach(logits), candidates, random, points);
   const Tensor sampled = ops::point_sample_planes(logits, chosen);
   const Tensor truth = ops::point_sample_planes(gather_items(targets.masks, matches.instances), chosen);
@@ -94,24 +93,28 @@ void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_featu
 
 CriterionOutput MaskCriterion::operator()(std::span<const HeadOutput> heads, const Tensor& mask_features,
                                           const BatchTargets& targets, const UniformSource& uniform,
-                                          double world_masks) const {
+                                          const BatchShare& share) const {
   check<ShapeError>(!heads.empty() && targets.instances.items() == mask_features.size(0),
                     "MaskCriterion: ", targets.instances.items(), " frames of targets for mask features ",
                     mask_features.size());
   const double num_masks =
-      std::max(world_masks != 0 ? world_masks : static_cast<double>(targets.instances.rows()), 1.0);
+      std::max(share.instances > 0 ? share.instances : static_cast<double>(targets.instances.rows()), 1.0);
   CriterionOutput out;
   const auto run = [&](const HeadOutput& head, const std::string& suffix) {
+    const Points draw = [&, index = out.costs.size()](PointDraw::Use use, std::int64_t rows, std::int64_t points) {
+      const std::int64_t first = use == PointDraw::Use::matching ? share.first_frame : share.first_mask;
+      return to_device(uniform({rows, points, 2}, {use, index, first}), mask_features.device());
+    };
     {
       const autograd::NoGrad constant;
-      out.costs.push_back(matching_cost(head, mask_features, targets, uniform));
+      out.costs.push_back(matching_cost(head, mask_features, targets, draw));
       const ops::AssignmentBatch pairs = ops::assign_batch(out.costs.back(), targets.instances.counts());
       out.matches.push_back(ops::matched_rows(pairs, targets.instances, targets.labels, num_classes_));
     }
     const ops::MatchedRows& matches = out.matches.back();
-    out.losses.push_back({"loss_ce" + suffix, config_.class_weight,
+    out.losses.push_back({"loss_ce" + suffix, config_.class_weight * share.class_weight,
                           ops::weighted_cross_entropy(head.class_logits, matches.classes, class_weights_)});
-    mask_losses(head, mask_features, targets, matches, uniform, num_masks, suffix, out);
+    mask_losses(head, mask_features, targets, matches, draw, num_masks, suffix, out);
   };
   run(heads.back(), "");
   for (std::size_t k = 0; k + 1 < heads.size(); ++k) run(heads[k], "_" + std::to_string(k));

@@ -17,10 +17,26 @@ struct LossTerm {
   Tensor value;  // f32 [1]
 };
 
-/// Draws uniform numbers in [0, 1) of the given size, where the model is (else they are copied there, for which the
-/// host may have to wait). The criterion asks for them in a fixed order: for `draws` at once, each an equal part of the
-/// first axis.
-using UniformSource = std::function<Tensor(const Dims& size, std::int64_t draws)>;
+/// What the criterion draws points for. Heads count in the order of CriterionOutput::matches.
+struct PointDraw {
+  enum class Use : std::uint8_t { matching, candidates, random } use = Use::matching;
+  std::size_t head = 0;
+  std::int64_t first = 0;  // of the rows of the first axis, in a batch of which this one is a part (BatchShare)
+};
+
+/// Draws uniform numbers in [0, 1) of the given shape, where the model is (else they are copied there, for which the
+/// host may have to wait): for the matching a row a frame, for the losses a row a matched mask. The criterion asks for
+/// them in a fixed order.
+using UniformSource = std::function<Tensor(const Dims& shape, const PointDraw& draw)>;
+
+/// What a batch must know of a larger one of which it is a part, on one of several processes or one of several that are
+/// accumulated, so that the losses of the parts add up to that of the whole. By default it is the whole.
+struct BatchShare {
+  std::int64_t first_frame = 0, first_mask = 0;  // frames and matched masks of the parts before
+  double instances = 0;                          // of all parts: divides the mask losses; 0: those of this one
+  double class_weight = 1;                       // this part's share of the weights of all class labels
+  double anchors = 0;                            // of all parts: divides the embedding losses; 0: those of this one
+};
 
 struct CriterionConfig {
   double class_weight = 2, mask_weight = 5, dice_weight = 5;
@@ -49,17 +65,19 @@ class MaskCriterion {
  public:
   MaskCriterion(int num_classes, const CriterionConfig& config, Device device);
 
-  /// heads: from the decoder; mask_features [N, h, w, C]; targets: of the N frames. `world_masks` replaces the number
-  /// of instances as the divisor where batches are spread over processes (0: this process alone).
+  /// heads: from the decoder; mask_features [N, h, w, C]; targets: of the N frames.
   CriterionOutput operator()(std::span<const HeadOutput> heads, const Tensor& mask_features,
-                             const BatchTargets& targets, const UniformSource& uniform, double world_masks = 0) const;
+                             const BatchTargets& targets, const UniformSource& uniform,
+                             const BatchShare& share = {}) const;
 
  private:
+  /// Draws as many rows of points as they are wanted for.
+  using Points = std::function<Tensor(PointDraw::Use use, std::int64_t rows, std::int64_t points)>;
   Tensor matching_cost(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
-                       const UniformSource& uniform) const;
+                       const Points& draw) const;
   void mask_losses(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
-                   const ops::MatchedRows& matches, const UniformSource& uniform, double num_masks,
-                   const std::string& suffix, CriterionOutput& out) const;
+                   const ops::MatchedRows& matches, const Points& draw, double num_masks, const std::string& suffix,
+                   CriterionOutput& out) const;
 
   int num_classes_;
   CriterionConfig config_;

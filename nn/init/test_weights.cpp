@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <string>
-#include <vector>
 
 namespace visage::nn {
 namespace {
@@ -64,12 +63,6 @@ void fill(const Entry& entry, const Rule& rule, const HashStream& stream) {
 
 HashStream::HashStream(std::string_view name) : start_(0xcbf29ce484222325u) {
   for (const char c : name) start_ = (start_ ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-}
-
-Tensor HashStreams::uniform(const Dims& size, std::int64_t streams) {
-  std::vector<std::uint64_t> starts;
-  for (std::int64_t i = 0; i < streams; ++i) starts.push_back(HashStream(prefix_ + std::to_string(next_++)).start());
-  return ops::uniform(starts, size, device_);
 }
 
 void fill_test_weights(ParamStore& store, std::string_view seed) {

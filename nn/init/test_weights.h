@@ -4,7 +4,6 @@
 #include "ops/random/uniform.h"
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace visage::nn {
@@ -18,25 +17,13 @@ class HashStream {
   float uniform(std::int64_t index) const { return ops::uniform_at(start_, index); }
   /// In [-1, 1).
   float symmetric(std::int64_t index) const { return 2.f * uniform(index) - 1.f; }
-  /// The numbers uniform(0), uniform(1), ... as a tensor, computed where it is.
-  Tensor uniform(const Dims& size, Device device = {}) const { return ops::uniform({&start_, 1}, size, device); }
-  std::uint64_t start() const { return start_; }
+  /// The numbers uniform(first), uniform(first + 1), ... as a tensor, computed where it is.
+  Tensor uniform(const Dims& size, Device device = {}, std::int64_t first = 0) const {
+    return ops::uniform(ops::stream_after(start_, first), size, device);
+  }
 
  private:
   std::uint64_t start_;
-};
-
-/// The streams "<prefix>0", "<prefix>1", ..., one after the other. uniform(size, n) takes the next n: the first axis in
-/// n equal parts, one a stream.
-class HashStreams {
- public:
-  HashStreams(std::string prefix, Device device) : prefix_(std::move(prefix)), device_(device) {}
-  Tensor uniform(const Dims& size, std::int64_t streams);
-
- private:
-  std::string prefix_;
-  Device device_;
-  std::int64_t next_ = 0;
 };
 
 /// Element `index` of the stream `name`, in [-1, 1).

@@ -5,15 +5,12 @@
 
 namespace visage::ops {
 
-Tensor uniform(std::span<const std::uint64_t> starts, const Dims& size, Device device) {
-  const std::int64_t count = std::ssize(starts);
-  check<ShapeError>(size.rank > 0 && count > 0 && size[0] % count == 0, "uniform: ", size, " cannot be cut into ",
-                    count, " equal parts");
+Tensor uniform(std::uint64_t start, const Dims& size, Device device) {
   Tensor y = Tensor::empty(size, DType::f32, device);
-  const UniformArgs args{starts.data(), count, y.view()};
   note_work(0, y);
   on_device(
-      device, [&] { uniform_cpu(args); }, [&](StreamHandle stream) { uniform_cuda(args, stream); });
+      device, [&] { uniform_cpu(start, y.view()); },
+      [&](StreamHandle stream) { uniform_cuda(start, y.view(), stream); });
   return y;
 }
 

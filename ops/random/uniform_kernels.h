@@ -5,13 +5,8 @@
 
 namespace visage::ops {
 
-/// y contiguous f32, in `count` equal parts. `starts` is in host memory and is read before the functions return.
-struct UniformArgs {
-  const std::uint64_t* starts;
-  std::int64_t count;
-  View y;
-};
-void uniform_cpu(const UniformArgs& args);
-void uniform_cuda(const UniformArgs& args, StreamHandle stream);
+/// y contiguous f32.
+void uniform_cpu(std::uint64_t start, const View& y);
+void uniform_cuda(std::uint64_t start, const View& y, StreamHandle stream);
 
 }  // namespace visage::ops

@@ -33,7 +33,9 @@ void redirect(const std::string& file, int flags, int to) {
 
 Program::Program(const std::vector<std::string>& arguments, const Start& start)
     : out_(temporary_file()), err_(temporary_file()) {
-  std::vector<char*> words = {const_cast<char*>(VISAGE_BINARY)};
+  std::vector<char*> words;
+  for (const std::string& argument : start.launcher) words.push_back(const_cast<char*>(argument.c_str()));
+  words.push_back(const_cast<char*>(VISAGE_BINARY));
   for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
   process_ = fork();
@@ -51,7 +53,8 @@ Program::Program(const std::vector<std::string>& arguments, const Start& start)
     setrlimit(RLIMIT_FSIZE, &limit);
   }
   if (!start.temporary_folder.empty()) setenv("TMPDIR", start.temporary_folder.c_str(), 1);
-  execv(words[0], words.data());
+  for (const auto& [name, value] : start.environment) setenv(name.c_str(), value.c_str(), 1);
+  execvp(words[0], words.data());
   _exit(127);
 }
 

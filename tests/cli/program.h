@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 #include <sys/types.h>
+#include <utility>
 #include <vector>
 
 namespace visage::test {
@@ -17,6 +18,8 @@ struct Start {
   int stdin_pipe = -1;                // read end of a pipe, instead of the file
   long long largest_file = -1;        // bytes a file may have: a full disk
   std::string temporary_folder = {};  // TMPDIR
+  std::vector<std::pair<std::string, std::string>> environment = {};
+  std::vector<std::string> launcher = {};  // a program that starts this one, with its arguments
 };
 
 /// The visage program as a user starts it.

@@ -43,7 +43,8 @@ TEST(Overfit, TwoVideosAreLearnedByHeart) {
                                      .most_objects = 2};
   train::EvaluationSet set(videos, kVideos, folder / "videos");
   set.prepare(classes);
-  const auto score = [&] { return set.score(*model, config, [](std::int64_t, std::int64_t) {}); };
+  train::SingleProcess alone;
+  const auto score = [&] { return set.score(*model, config, alone, [](std::int64_t, std::int64_t) {}); };
 
   EXPECT_LT(score().ap, 0.1) << "before training";
   for (int step = 0; step < config.train.steps; ++step) (void)trainer.step();

@@ -61,39 +61,34 @@ TEST(Trainer, ResumedRunHasTheBitsOfOneThatNeverStopped) {
   expect_equal_bits(*straight, *second);
 }
 
-TEST(Trainer, AccumulatedBatchesGiveTheMeanOfTheirGradients) {
+TEST(Trainer, AccumulatedBatchesGiveTheGradientsOfALargerOne) {
   Config config = tiny();
-  config.train.learning_rate = 0;  // the weights stay where they are
-  const auto gradients_of = [&](int accumulate, int steps) {
+  const auto gradients_of = [&](int clips, int accumulate) {
+    config.train.clips = clips;
     config.train.accumulate = accumulate;
     const auto model = fresh_model(config);
     train::Trainer trainer(config, *model);
-    std::vector<std::vector<double>> sums;
-    double total = 0;
-    for (int step = 0; step < steps; ++step) {
-      total += trainer.step().total / steps;
-      sums.resize(model->params().entries().size());
-      for (std::size_t i = 0; i < sums.size(); ++i) {
-        const Tensor gradient = autograd::grad(model->params().entries()[i].value);
-        if (!gradient) continue;
-        sums[i].resize(gradient.numel());
-        for (std::int64_t k = 0; k < gradient.numel(); ++k)
-          sums[i][k] += static_cast<double>(gradient.data<float>()[k]) / steps;
-      }
+    const train::StepReport report = trainer.step();
+    std::vector<std::vector<double>> gradients;
+    for (const nn::Entry& entry : model->params().entries()) {
+      const Tensor gradient = autograd::grad(entry.value);
+      gradients.push_back(gradient ? test::values_of(gradient) : std::vector<double>());
     }
-    return std::make_pair(sums, total);
+    EXPECT_EQ(report.images, clips * accumulate * config.train.frames);
+    return std::make_pair(gradients, report.total);
   };
-  const auto [apart, mean_loss] = gradients_of(1, 2);
-  const auto [together, loss] = gradients_of(2, 1);
-  EXPECT_NEAR(loss, mean_loss, 1e-5 * mean_loss);
-  for (std::size_t i = 0; i < apart.size(); ++i) {
-    ASSERT_EQ(apart[i].size(), together[i].size());
+  const auto [whole, whole_loss] = gradients_of(2, 1);
+  const auto [parts, loss] = gradients_of(1, 2);
+  EXPECT_NEAR(loss, whole_loss, 1e-5 * whole_loss);
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    ASSERT_EQ(whole[i].size(), parts[i].size());
     double difference = 0, size = 0;
-    for (std::size_t k = 0; k < apart[i].size(); ++k) {
-      difference += std::pow(apart[i][k] - together[i][k], 2);
-      size += std::pow(apart[i][k], 2);
+    for (std::size_t k = 0; k < whole[i].size(); ++k) {
+      difference += std::pow(whole[i][k] - parts[i][k], 2);
+      size += std::pow(whole[i][k], 2);
     }
-    EXPECT_LE(std::sqrt(difference), 1e-5 * std::sqrt(size) + 1e-9) << i;
+    // A bias before a norm has no gradient but rounding.
+    EXPECT_LE(std::sqrt(difference), 1e-5 * std::sqrt(size) + 1e-6) << i;
   }
 }
 

@@ -25,6 +25,10 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 BatchMaker::BatchMaker(std::vector<Source> sources, BatchOptions options) : options_(options) {
   check<UsageError>(!sources.empty(), "loader: no data set");
   check<UsageError>(options_.clips >= 1, "loader: a batch needs at least 1 clip; got ", options_.clips);
+  check<UsageError>(options_.shards >= 1 && options_.shard >= 0 && options_.shard < options_.shards &&
+                        options_.clips % options_.shards == 0,
+                    "loader: ", options_.clips, " clips a batch cannot be shared equally by ", options_.shards,
+                    " processes; set train.clips to a multiple of their number");
   double sum = 0;
   for (size_t i = 0; i < sources.size(); ++i) {
     Source& source = sources[i];
@@ -49,7 +53,8 @@ size_t BatchMaker::source_of(int64_t step, int64_t clip) const {
 
 Batch BatchMaker::make(int64_t step) const {
   std::vector<ClipSample> clips;
-  for (int64_t i = 0; i < options_.clips; ++i)
+  const int64_t count = options_.clips / options_.shards, first = options_.shard * count;
+  for (int64_t i = first; i < first + count; ++i)
     clips.push_back(samplers_[source_of(step, i)].sample(step * options_.clips + i));
   return collate(clips, step);
 }

@@ -19,6 +19,7 @@ struct BatchOptions {
   int64_t clips = 16;  // a batch
   uint64_t seed = 1;
   Mixing mixing = Mixing::homogeneous;
+  int64_t shard = 0, shards = 1;  // of every batch only this part of its clips is made, one of equal ones
 };
 
 /// Batches as a function of the step: make(k) depends on the sources, the options and k alone.

@@ -150,8 +150,7 @@ void visit_train_keys(C& train, Visitor&& visit) {
   visit("train.clips", train.clips, IntegerRange{1, 4096}, "Clips a batch.");
   visit("train.frames", train.frames, IntegerRange{2, 64}, "Frames a clip.");
   visit("train.accumulate", train.accumulate, IntegerRange{1, 65536},
-        "Batches a step: their gradients are averaged, in the memory of one. Each loss is normalised over its own "
-        "batch.");
+        "Batches a step: it is that of one batch as large as all of them, in the memory of one.");
   visit("train.learning_rate", train.learning_rate, NumberRange{0, 1}, "Of AdamW, after the warm-up.");
   visit("train.backbone_factor", train.backbone_factor, NumberRange{0, 10},
         "The backbone learns at this share of the rate.");

@@ -52,7 +52,6 @@ Anchors find_anchors(const BatchTargets& targets, const ops::MatchedRows& matche
     anchors.count += static_cast<double>(pair.key_index.size());
     anchors.pairs.push_back(std::move(pair));
   }
-  anchors.count = std::max(anchors.count, 1.0);
   return anchors;
 }
 
@@ -70,11 +69,31 @@ std::vector<Tensor> level_masks(const Tensor& mask_embedding, const Tensor& mask
 
 }  // namespace
 
+BatchCounts count_targets(std::span<const FrameTargets> targets, std::int64_t frames, const ModelConfig& model,
+                          const TrainingLossConfig& config) {
+  const std::int64_t queries = model.detector.num_queries;
+  BatchCounts counts;
+  for (std::size_t n = 0; n < targets.size(); ++n) {
+    const FrameTargets& frame = targets[n];
+    const std::int64_t matched = std::min(frame.count(), queries);
+    counts.frames += 1;
+    counts.instances += static_cast<double>(frame.count());
+    counts.matched += static_cast<double>(matched);
+    counts.class_weight += config.masks.no_object_weight * static_cast<double>(queries - matched);
+    for (std::int64_t i = 0; i < matched; ++i) {
+      counts.class_weight += frame.labels[i] == model.detector.num_classes ? config.masks.no_object_weight : 1.0;
+      const bool paired = static_cast<std::int64_t>(n) % frames != 0 && i < targets[n - 1].count();
+      if (paired && frame.ids[i] >= 0 && targets[n - 1].ids[i] >= 0) counts.anchors += 1;
+    }
+  }
+  return counts;
+}
+
 TrainingObjective::TrainingObjective(const Model& model, const TrainingLossConfig& config)
     : model_(model), config_(config), criterion_(model.config().detector.num_classes, config.masks, model.device()) {}
 
 TrainingLosses TrainingObjective::operator()(const Tensor& images, const BatchTargets& targets, std::int64_t frames,
-                                             const UniformSource& uniform) const {
+                                             const UniformSource& uniform, const BatchShare& share) const {
   check<ShapeError>(frames > 0 && images.size(0) % frames == 0, "TrainingObjective: ", images.size(0),
                     " images are no clips of ", frames, " frames");
   const auto stage = [](const char* name, const auto& run) {
@@ -87,7 +106,7 @@ TrainingLosses TrainingObjective::operator()(const Tensor& images, const BatchTa
       stage("masked decoder", [&] { return model_.decoder()(pixel, MaskDetail::embeddings); });
   TrainingLosses out;
   out.criterion = stage("matching and mask losses",
-                        [&] { return criterion_(decoded.heads, pixel.mask_features, targets, uniform); });
+                        [&] { return criterion_(decoded.heads, pixel.mask_features, targets, uniform, share); });
   out.terms = out.criterion.losses;
 
   const AppearanceOutput embedded = stage("appearance", [&] {
@@ -97,13 +116,14 @@ TrainingLosses TrainingObjective::operator()(const Tensor& images, const BatchTa
   });
   const StageTimer timer("contrastive losses");
   const Anchors anchors = find_anchors(targets, out.criterion.matches.front(), frames);
+  const double divisor = std::max(share.anchors > 0 ? share.anchors : anchors.count, 1.0);
   const auto add_branch = [&](const Tensor& embedding, const std::string& suffix) {  // [N, Q, C]
     const Tensor rows = ops::gather_rows(ops::reshape(embedding, {-1, embedding.size(2)}), anchors.queries);
     const Tensor x = ops::reshape(rows, {1, rows.size(0), rows.size(1)});
     out.terms.push_back(
-        {"loss_reid" + suffix, config_.contrastive_weight, ops::contrastive_loss(x, x, anchors.pairs, anchors.count)});
+        {"loss_reid" + suffix, config_.contrastive_weight, ops::contrastive_loss(x, x, anchors.pairs, divisor)});
     out.terms.push_back(
-        {"loss_aux_reid" + suffix, config_.cosine_weight, ops::cosine_loss(x, x, anchors.pairs, anchors.count)});
+        {"loss_aux_reid" + suffix, config_.cosine_weight, ops::cosine_loss(x, x, anchors.pairs, divisor)});
   };
   add_branch(embedded.object, "");
   add_branch(embedded.appearance, "_app");

@@ -18,6 +18,15 @@ struct TrainingLosses {
   CriterionOutput criterion;
 };
 
+/// What the divisors of the losses and the places of a part in its batch are made of (BatchShare). Instances beyond the
+/// number of queries, which nobody knows before the matching, count as if the first of them were the matched.
+struct BatchCounts {
+  double frames = 0, instances = 0, matched = 0, class_weight = 0, anchors = 0;
+};
+/// Of the targets of a batch of clips of `frames` frames.
+[[nodiscard]] BatchCounts count_targets(std::span<const FrameTargets> targets, std::int64_t frames,
+                                        const ModelConfig& model, const TrainingLossConfig& config);
+
 /// The whole training loss of VISAGE for a batch of clips: Mask2Former's set-prediction loss on every head, and for the
 /// embeddings of both branches the contrastive and the cosine loss between adjacent frames, on the queries that the
 /// last head matched to visible instances.
@@ -30,7 +39,7 @@ class TrainingObjective {
   /// the caller, if there is one. On a GPU the host queues all work without waiting for any, unless a frame has more
   /// instances than there are queries. throws ShapeError if images and targets do not fit together.
   TrainingLosses operator()(const Tensor& images, const BatchTargets& targets, std::int64_t frames,
-                            const UniformSource& uniform) const;
+                            const UniformSource& uniform, const BatchShare& share = {}) const;
 
  private:
   const Model& model_;

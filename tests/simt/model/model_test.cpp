@@ -250,8 +250,9 @@ std::vector<FrameTargets> two_objects() {
 }
 
 UniformSource points(Device device) {
-  nn::HashStreams streams("points/", device);
-  return [streams](const Dims& size, std::int64_t draws) mutable { return streams.uniform(size, draws); };
+  return [device, call = 0](const Dims& size, const PointDraw&) mutable {
+    return nn::HashStream("points/" + std::to_string(call++)).uniform(size, device);
+  };
 }
 
 /// Losses, gradients by name and parameters after the step, all on the host.

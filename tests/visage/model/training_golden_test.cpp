@@ -4,6 +4,7 @@
 #include "ops/elementwise/elementwise.h"
 #include "ops/optim/adamw.h"
 #include "ops/optim/gradient_norm.h"
+#include "ops/shape/concatenate.h"
 #include "ops/shape/views.h"
 #include "tests/support/golden.h"
 #include "tests/support/values.h"
@@ -86,8 +87,15 @@ Clips two_clips() {
 
 // Draw n of the recorded generator: the stream "<seed>/rand/<n>".
 UniformSource recorded_source() {
-  nn::HashStreams streams(test::golden_seed() + "/rand/", {});
-  return [streams](const Dims& size, std::int64_t draws) mutable { return streams.uniform(size, draws); };
+  return [call = 0](const Dims& shape, const PointDraw& draw) mutable {
+    const auto next = [&](const Dims& size) {
+      return nn::HashStream(test::golden_seed() + "/rand/" + std::to_string(call++)).uniform(size);
+    };
+    if (draw.use != PointDraw::Use::matching) return next(shape);
+    std::vector<Tensor> frames;  // each with a call of its own
+    for (std::int64_t n = 0; n < shape[0]; ++n) frames.push_back(next({1, shape[1], shape[2]}));
+    return ops::concatenate(frames, 0);
+  };
 }
 
 TrainingLosses losses_of(const Model& model, const Clips& clips, int points) {
