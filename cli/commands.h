@@ -13,6 +13,8 @@ namespace visage::cli {
 /// `arguments`: the command line as typed, for run.json.
 void define_track(CLI::App& program, const std::vector<std::string>& arguments);
 void define_demo(CLI::App& program, const std::vector<std::string>& arguments);
+void define_export(CLI::App& program);
+void define_import(CLI::App& program);
 void define_pseudo(CLI::App& program);
 void define_eval(CLI::App& program);
 void define_train(CLI::App& program);

@@ -42,6 +42,8 @@ Program::Program(int argc, char** argv) : argc_(argc), argv_(argv) {
   const std::vector<std::string> arguments(argv, argv + argc);
   define_track(app_, arguments);
   define_demo(app_, arguments);
+  define_export(app_);
+  define_import(app_);
   define_pseudo(app_);
   define_eval(app_);
   define_train(app_);

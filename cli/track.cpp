@@ -1,5 +1,6 @@
 #include "cli/track.h"
 
+#include "cli/classes.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -39,6 +40,17 @@ std::unique_ptr<media::FrameSource> open_input(const media::SourceOptions& sourc
   return media::open_source(source);
 }
 
+// Indices of the classes that are written; none: all.
+std::vector<int> chosen_labels(const std::string& classes, const Config& config) {
+  std::vector<annotation::Category> categories;
+  for (int label = 0; label < config.model.detector.num_classes; ++label)
+    categories.push_back(
+        {.id = label + 1, .name = pipeline::class_name(config.class_names, label), .supercategory = {}});
+  std::vector<int> labels;
+  for (const std::int64_t id : chosen_classes(classes, categories)) labels.push_back(static_cast<int>(id) - 1);
+  return labels;
+}
+
 // One clip on its way through the pipeline into the files.
 class TrackRun {
  public:
@@ -51,6 +63,7 @@ class TrackRun {
         pipeline_(model, config::pipeline_options(config, command.plan, command.precision)),
         writer_(folder, {.clip = source.info(),
                          .class_names = config.class_names,
+                         .labels = chosen_labels(command.classes, config),
                          .overlay = command.overlay,
                          .id_maps = command.id_maps,
                          .embeddings = command.embeddings,
@@ -148,6 +161,7 @@ TrackSummary track(const TrackCommand& command) {
   const Config config = config::load_config(command.config, command.overrides);
   check_threads(command.threads);
   check_choice(command.weights);
+  (void)chosen_labels(command.classes, config);  // refuses an unknown class before anything is opened
   const Interrupt interrupt;
   const std::unique_ptr<media::FrameSource> source = open_input(command.source);
   const pipeline::OutputFolder folder =
@@ -203,6 +217,9 @@ void define_track(CLI::App& program, const Strings& arguments) {
   add_config(app, c.config, c.overrides);
   add_weights(app, c.weights);
   for (const ConfigOption& option : kTrackingOptions) add_config_option(app, option, c.overrides, "Tracking");
+  app.add_option("--classes", c.classes, "Only objects of these classes: names or ids, separated by commas")
+      ->type_name("LIST")
+      ->group("Output");
   add_config_option(app, kShortestEdge, c.overrides, "Speed");
   add_config_option(app,
                     {"--longest-edge", "inference.longest_edge", "PIXELS", "Resize less where this would be exceeded"},

@@ -23,6 +23,7 @@ struct TrackCommand {
   Precision precision = Precision::f32;
   int threads = 0;  // 0: all cores
   std::optional<media::VideoFormat> overlay = media::VideoFormat::automatic;
+  std::string classes;  // names or ids, separated by commas; empty: all
   pipeline::IdMaps id_maps = pipeline::IdMaps::none;
   pipeline::Embeddings embeddings = pipeline::Embeddings::discard;
   std::int64_t video_id = 1;

@@ -31,6 +31,8 @@ std::set<std::string> known_options() {
                                                           {"demo"},
                                                           {"eval"},
                                                           {"pseudo"},
+                                                          {"export"},
+                                                          {"import"},
                                                           {"inspect"},
                                                           {"convert"},
                                                           {"data", "check"},

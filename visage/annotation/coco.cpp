@@ -13,6 +13,15 @@ namespace {
 
 using nlohmann::json;
 
+// The track of an annotation, which tools keep beside it or among its attributes.
+std::optional<int64_t> track_of(const Fields& fields) {
+  if (fields.has("track_id") && fields.at("track_id").is_number_integer()) return fields.integer("track_id");
+  if (!fields.has("attributes") || !fields.at("attributes").is_object()) return std::nullopt;
+  const Fields attributes(fields.at("attributes"), fields.where() + ": \"attributes\"");
+  const bool there = attributes.has("track_id") && attributes.at("track_id").is_number_integer();
+  return there ? std::optional(attributes.integer("track_id")) : std::nullopt;
+}
+
 // The lists of a file may stand in any order, so what refers to images and categories is checked at the end.
 class CocoReader {
  public:
@@ -75,6 +84,7 @@ class CocoReader {
                           .image_id = fields.integer("image_id"),
                           .category_id = fields.integer("category_id"),
                           .is_crowd = fields.has("iscrowd") && fields.flag("iscrowd"),
+                          .track_id = track_of(fields),
                           .area = {},
                           .box = {},
                           .rle = {},

@@ -21,7 +21,8 @@ struct CocoImage {
 struct CocoInstance {
   int64_t id = 0, image_id = 0, category_id = 0;
   bool is_crowd = false;
-  std::optional<double> area;  // as the file says
+  std::optional<int64_t> track_id;  // of images that are frames of a video
+  std::optional<double> area;       // as the file says
   std::optional<Box> box;
   std::optional<Rle> rle;
   std::vector<Polygon> polygons;

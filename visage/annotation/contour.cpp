@@ -100,7 +100,7 @@ class Tracer {
   }
 
   int64_t left_ = 0, top_ = 0, width_ = 0, height_ = 0;
-  std::vector<int32_t> part_;  // of every pixel in the mask's box
+  std::vector<int32_t> part_;    // of every pixel in the mask's box
   std::vector<uint8_t> traced_;  // whether the pixel's upper edge was walked
 };
 

@@ -73,6 +73,17 @@ Json object_line(const TrackedObject& object, const annotation::Rle& mask, const
           {"segmentation", {{"size", {mask.height, mask.width}}, {"counts", annotation::to_string(mask)}}}};
 }
 
+// Whether a class is among the chosen ones.
+bool is_chosen(const std::vector<int>& labels, int label) {
+  return labels.empty() || std::find(labels.begin(), labels.end(), label) != labels.end();
+}
+
+// What is written of a frame.
+FrameResult chosen_objects(FrameResult result, const std::vector<int>& labels) {
+  std::erase_if(result.objects, [&](const TrackedObject& object) { return !is_chosen(labels, object.label); });
+  return result;
+}
+
 // A rate that a clip can have. Some containers give a tick rate for the frame rate; a stride makes slow clips.
 double playable(double fps) {
   if (fps > media::kMostFps || !(fps > 0)) return media::kDefaultFps;
@@ -196,7 +207,7 @@ void OutputWriter::observe(const QueryFrame& queries) {
 }
 
 void OutputWriter::add(const TrackedFrame& tracked) {
-  const FrameResult& result = tracked.result;
+  const FrameResult result = chosen_objects(tracked.result, options_.labels);
   const StageTimer timer("write output");
   FrameMasks masks;
   Json objects = Json::array();
@@ -229,6 +240,7 @@ void OutputWriter::add(const TrackedFrame& tracked) {
 void OutputWriter::write_results(const VideoPipeline& pipeline) {
   annotation::ResultsWriter results(folder_.file(kResults));
   pipeline.for_each_track([&](const VideoTrack& track) {
+    if (!is_chosen(options_.labels, track.scored.label)) return;
     results.begin(options_.video_id, track.scored.score, track.scored.label + 1);
     for (std::int64_t frame = 0; frame < pipeline.frames(); ++frame) {
       const std::string counts = track.mask(frame);

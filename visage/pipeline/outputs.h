@@ -53,6 +53,7 @@ class OutputFolder {
 struct OutputOptions {
   media::FrameInfo clip;
   std::vector<std::string> class_names;  // in the order of class indices; empty: "class 7"
+  std::vector<int> labels;               // class indices that are written, embeddings aside; empty: all
   std::optional<media::VideoFormat> overlay = media::VideoFormat::automatic;  // none: no overlay
   IdMaps id_maps = IdMaps::none;
   Embeddings embeddings = Embeddings::discard;
