@@ -77,8 +77,7 @@ void Checkpoints::resume(Trainer& trainer, const Config& config,
       const std::string now = std::to_string(trainer.processes());
       if (processes != file.metadata.end() && processes->second != now)
         warn("the run had " + processes->second + " processes and has " + now +
-             " from here on: the same clips are shared otherwise, so sums are rounded in another order, and clips of " +
-             "different sizes are padded otherwise");
+             " from here on: the same clips are shared otherwise, so sums are rounded in another order");
       return;
     } catch (const CheckpointError& error) {
       if (candidates.size() == 1) throw;

@@ -280,41 +280,52 @@ Batch Trainer::next_batch(StepReport& report) {
   return batch;
 }
 
-std::vector<BatchShare> Trainer::shares_of(const std::vector<Batch>& batches) const {
-  // Counts of the parts of the step in their order: a batch after the other, in it a process after the other.
-  constexpr std::int64_t kCounts = 5;
+std::vector<BatchShare> Trainer::join_parts(std::vector<Batch>& batches) const {
+  // A row a part of the step, in their order: a batch after the other, in it a process after the other.
+  enum Column : std::uint8_t { frames, matched, instances, class_weight, anchors, height, width, columns };
   const std::int64_t processes = world_.size();
-  const Tensor table = Tensor::zeros({std::ssize(batches) * processes, kCounts}, DType::f64);
+  const Tensor table = Tensor::zeros({std::ssize(batches) * processes, columns}, DType::f64);
   const auto row = [&](std::size_t batch, std::int64_t process) {
-    return table.data<double>() + (static_cast<std::int64_t>(batch) * processes + process) * kCounts;
+    return table.data<double>() + (static_cast<std::int64_t>(batch) * processes + process) * columns;
   };
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const BatchCounts counts =
         count_targets(batches[i].targets, batches[i].frames, model_.config(), losses_of(config_.train));
-    const double mine[kCounts] = {counts.frames, counts.matched, counts.instances, counts.class_weight, counts.anchors};
-    std::copy_n(mine, kCounts, row(i, world_.rank()));
+    const Dims& images = batches[i].images.size();
+    double* const mine = row(i, world_.rank());
+    mine[frames] = counts.frames;
+    mine[matched] = counts.matched;
+    mine[instances] = counts.instances;
+    mine[class_weight] = counts.class_weight;
+    mine[anchors] = counts.anchors;
+    mine[height] = static_cast<double>(images[1]);
+    mine[width] = static_cast<double>(images[2]);
   }
   world_.host().all_reduce(table);
-  double sums[kCounts] = {};
+
   std::vector<BatchShare> shares(batches.size());
+  double total[columns] = {};  // of the parts so far
   for (std::size_t i = 0; i < batches.size(); ++i)
     for (std::int64_t process = 0; process < processes; ++process) {
-      const double* const counts = row(i, process);
+      const double* const part = row(i, process);
       if (process == world_.rank())
-        shares[i] = {
-            .first_frame = std::llround(sums[0]), .first_mask = std::llround(sums[1]), .class_weight = counts[3]};
-      for (std::int64_t k = 0; k < kCounts; ++k) sums[k] += counts[k];
+        shares[i] = {.first_frame = std::llround(total[frames]),
+                     .first_mask = std::llround(total[matched]),
+                     .class_weight = part[class_weight]};
+      for (const Column c : {frames, matched, instances, class_weight, anchors}) total[c] += part[c];
+      for (const Column c : {height, width}) total[c] = std::max(total[c], part[c]);
     }
+  for (Batch& batch : batches) pad_batch(batch, std::llround(total[height]), std::llround(total[width]));
   for (BatchShare& share : shares) {
-    share.instances = std::max(sums[2], 1.0);
-    share.class_weight = sums[3] > 0 ? share.class_weight / sums[3] : 0;
-    share.anchors = std::max(sums[4], 1.0);
+    share.instances = std::max(total[instances], 1.0);
+    share.class_weight = total[class_weight] > 0 ? share.class_weight / total[class_weight] : 0;
+    share.anchors = std::max(total[anchors], 1.0);
   }
   return shares;
 }
 
-Trainer::Contribution Trainer::back_propagate(const std::vector<Batch>& batches) {
-  const std::vector<BatchShare> shares = shares_of(batches);
+Trainer::Contribution Trainer::back_propagate(std::vector<Batch>& batches) {
+  const std::vector<BatchShare> shares = join_parts(batches);
   Contribution sum;
   for (const Batch& batch : batches) {
     sum.images += batch.images.size(0);

@@ -36,9 +36,9 @@ struct NonFiniteStep : NonFiniteError {
 /// threads).
 ///
 /// A step is over train.accumulate batches of train.clips clips, every batch shared equally by the processes of a
-/// group. The losses are normalised over all of them and their points are drawn for them, so the step is that of one
-/// process with one batch of all these clips, but for rounding, for padding where the sizes of clips differ, and for
-/// the data sets that homogeneous batches are drawn from.
+/// group. The losses are normalised over all of them, all are padded to the largest, and points are drawn for all, so
+/// the step is that of one process with one batch of all these clips, but for rounding and for the data sets that
+/// homogeneous batches are drawn from.
 class Trainer {
  public:
   /// The model is trained in place and must outlive the trainer; so must the group of processes, all of which make the
@@ -69,8 +69,9 @@ class Trainer {
   Batch next_batch(StepReport& report);
   struct Contribution;
   BatchOptions batches() const;
-  std::vector<BatchShare> shares_of(const std::vector<Batch>& batches) const;
-  Contribution back_propagate(const std::vector<Batch>& batches);
+  /// Pads the batches of this process to the largest of the step, and says what parts of it they are.
+  std::vector<BatchShare> join_parts(std::vector<Batch>& batches) const;
+  Contribution back_propagate(std::vector<Batch>& batches);
   TrainingLosses back_propagate(const Batch& batch, const BatchShare& share, bool last);
   void update(StepReport& report);
   void swap_averages();

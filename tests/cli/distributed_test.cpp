@@ -24,7 +24,6 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using Arguments = std::vector<std::string>;
 
-// All clips have one size, so nothing is padded and the processes see what one alone sees.
 constexpr const char* kConfig = R"(
 [model.backbone]
 depth = 18
@@ -133,8 +132,8 @@ class Distributed : public ::testing::Test {
   void expect_same_training(const std::string& a, const std::string& b) const {
     EXPECT_LE(apart(a, b), 1e-6);
     const std::vector<double> x = losses(a), y = losses(b);
-    ASSERT_EQ(x.size(), 20u);
-    ASSERT_EQ(y.size(), 20u);
+    ASSERT_GE(x.size(), 4u);
+    ASSERT_EQ(y.size(), x.size());
     for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], y[i], 1e-6 * x[i]) << "step " << i + 1;
   }
   /// Evaluations of a run: what they measured.
@@ -161,6 +160,15 @@ TEST_F(Distributed, TwoProcessesTrainAsOneDoes) {
   for (std::size_t i = 0; i < one.size(); ++i) EXPECT_EQ(one[i].at("evaluation"), two[i].at("evaluation"));
 }
 
+// Few steps: a rounding that flips a bit of a mask soon shows where every clip has another size.
+TEST_F(Distributed, ClipsOfDifferentSizesArePaddedToTheLargestOfTheStep) {
+  const Arguments more{"--set", "train.eval_every=0",       "--set", "train.steps=4",
+                       "--set", "train.data.least_edge=48", "--set", "train.data.most_edge=80"};
+  ASSERT_NO_FATAL_FAILURE(train_alone("one", more));
+  train_by_two("two", more);
+  expect_same_training("one", "two");
+}
+
 TEST_F(Distributed, AccumulatedBatchesTrainAsALargerOne) {
   ASSERT_NO_FATAL_FAILURE(train_alone("large", {"--set", "train.eval_every=0"}));
   ASSERT_NO_FATAL_FAILURE(
@@ -169,11 +177,11 @@ TEST_F(Distributed, AccumulatedBatchesTrainAsALargerOne) {
 }
 
 TEST_F(Distributed, AKilledProcessStopsTheOthersAndTheRunResumesToTheSameBytes) {
-  const Arguments more{"--set", "train.eval_every=0"};
-  train_by_two("whole", more);
+  // A run that does not end before it is killed; the steps are free to change when it is resumed.
+  const Arguments more{"--set", "train.eval_every=0"}, endless = with(more, {"--set", "train.steps=100000"});
   const int port = free_port();
-  Program first(arguments("killed", with(more, of_two(port, 0))), kOneThread);
-  Program second(arguments("killed", with(more, of_two(port, 1))), kOneThread);
+  Program first(arguments("killed", with(endless, of_two(port, 0))), kOneThread);
+  Program second(arguments("killed", with(endless, of_two(port, 1))), kOneThread);
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!exists("killed/checkpoints/step_000000008.safetensors") && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -185,7 +193,13 @@ TEST_F(Distributed, AKilledProcessStopsTheOthersAndTheRunResumesToTheSameBytes) 
   EXPECT_EQ(left.code, 1);
   EXPECT_THAT(left.err, HasSubstr("process 1 is gone"));
   EXPECT_FALSE(exists("killed/model.safetensors"));
-  EXPECT_THAT(train_by_two("killed", with(more, {"--resume"})), HasSubstr("resuming after step"));
+  int done = 0;  // steps of the newest checkpoint
+  for (const auto& entry : fs::directory_iterator(folder_.path() / "killed/checkpoints"))
+    done = std::max(done, std::atoi(entry.path().filename().string().c_str() + std::string("step_").size()));
+  ASSERT_GE(done, 8);
+  const Arguments rest{"--set", "train.steps=" + std::to_string(done + 6)};
+  EXPECT_THAT(train_by_two("killed", with(more, with(rest, {"--resume"}))), HasSubstr("resuming after step"));
+  train_by_two("whole", with(more, rest));
   EXPECT_TRUE(text("killed/model.safetensors") == text("whole/model.safetensors"));
 }
 

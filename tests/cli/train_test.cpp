@@ -10,7 +10,6 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <random>
 #include <sstream>
 #include <thread>
 
@@ -108,20 +107,33 @@ TEST_F(TrainTest, KilledRunsEndWithTheBytesOfOneThatNeverStopped) {
   ASSERT_EQ(train("again").code, 0);
   expect_same_run("whole", "again");
 
-  std::mt19937 random(7);
-  std::uniform_int_distribution<int> milliseconds(20, 300);
-  const auto kill_at = [&](const std::vector<std::string>& options, bool while_saving) {
+  // Kills after a new checkpoint, in the middle of the one after it, or at once.
+  const auto files_of_kind = [&](const char* ending) {
+    std::error_code none_yet;
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_.path() / "killed/checkpoints", none_yet))
+      if (entry.path().extension() == ending) names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  const auto newest = [&] {
+    const auto names = files_of_kind(".safetensors");
+    return names.empty() ? std::string() : names.back();
+  };
+  enum class When : std::uint8_t { at_a_checkpoint, while_saving, at_once };
+  const auto kill = [&](const std::vector<std::string>& options, When when) {
+    const std::string before = newest();
     const Program program(arguments("killed", options));
-    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds(random));
-    bool saving = false;
-    while (std::chrono::steady_clock::now() < end && !saving) {
-      std::error_code none_yet;
-      for (const auto& entry : fs::directory_iterator(folder_.path() / "killed/checkpoints", none_yet))
-        saving = saving || (while_saving && entry.path().extension() == ".visage-partial");
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (when != When::at_once && std::chrono::steady_clock::now() < end) {
+      const std::string now = newest();
+      if (now == "step_000000012.safetensors") break;
+      if (now > before && (when == When::at_a_checkpoint || !files_of_kind(".visage-partial").empty())) break;
     }
     program.signal(SIGKILL);
   };
   Ended ended;
+  int resumed = 0;
   for (int attempt = 0; attempt < 60; ++attempt) {
     const bool started = fs::exists(folder_.path() / "killed/checkpoints/step_000000000.safetensors") ||
                          fs::exists(folder_.path() / "killed/metrics.jsonl");
@@ -129,14 +141,16 @@ TEST_F(TrainTest, KilledRunsEndWithTheBytesOfOneThatNeverStopped) {
         started && !checkpoints("killed").empty() && checkpoints("killed").front().ends_with(".safetensors");
     const std::vector<std::string> options =
         resumable ? std::vector<std::string>{"--resume"} : std::vector<std::string>{};
-    if (attempt < 8) {
-      kill_at(options, attempt % 2 == 1);
+    if (attempt < 6) {
+      resumed += resumable;
+      kill(options, static_cast<When>(attempt % 3));
       continue;
     }
     ended = train("killed", options);
     if (ended.code == 0) break;
   }
   ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_GE(resumed, 2);
   expect_same_run("whole", "killed");
   EXPECT_EQ(recorded("killed"), (std::vector<int>{1, 2, 3, 4, 5, -5, 6, 7, 8, 9, 10, -10, 11, 12, -12}));
 }

@@ -21,7 +21,34 @@ FrameTargets padded_targets(const ClipSample& clip, const FrameSample& frame, in
   return targets;
 }
 
+/// [N, H, W, ...] with zeros beyond H and W.
+Tensor padded(const Tensor& x, int64_t height, int64_t width) {
+  Dims size = x.size();
+  const int64_t rows = size[1];
+  size[1] = height;
+  size[2] = width;
+  const Tensor y = Tensor::zeros(size, x.dtype());
+  if (x.numel() == 0) return y;
+  const auto row_bytes = static_cast<int64_t>(x.nbytes()) / (x.size(0) * rows);
+  const auto padded_bytes = static_cast<int64_t>(y.nbytes()) / (y.size(0) * height);
+  const auto* const from = static_cast<const char*>(x.view().data);
+  auto* const to = static_cast<char*>(y.view().data);
+  for (int64_t n = 0; n < x.size(0); ++n)
+    for (int64_t row = 0; row < rows; ++row)
+      std::memcpy(to + (n * height + row) * padded_bytes, from + (n * rows + row) * row_bytes,
+                  static_cast<std::size_t>(row_bytes));
+  return y;
+}
+
 }  // namespace
+
+void pad_batch(Batch& batch, int64_t height, int64_t width) {
+  check<ShapeError>(height >= batch.images.size(1) && width >= batch.images.size(2), "pad_batch: images of ",
+                    batch.images.size(), " to ", height, " x ", width);
+  if (height == batch.images.size(1) && width == batch.images.size(2)) return;
+  batch.images = padded(batch.images, height, width);
+  for (FrameTargets& frame : batch.targets) frame.masks = padded(frame.masks, height, width);
+}
 
 Batch collate(std::span<const ClipSample> clips, int64_t step) {
   check<UsageError>(!clips.empty() && !clips[0].frames.empty(), "collate: no clips");

@@ -20,6 +20,9 @@ struct Batch {
   std::vector<std::string> sources;   // B, which video and frames
 };
 
+/// Pads images and masks further at the right and the bottom, to a height and a width not below theirs.
+void pad_batch(Batch& batch, int64_t height, int64_t width);
+
 /// Pads clips of equal length at the right and the bottom to the largest of their sizes, rounded up to multiples of 32.
 [[nodiscard]] Batch collate(std::span<const ClipSample> clips, int64_t step);
 

@@ -9,7 +9,6 @@
 #include <mutex>
 #include <numeric>
 #include <thread>
-#include <unordered_map>
 
 #ifdef VISAGE_CUDA
 #include "tensor/cuda/stream.h"
@@ -145,8 +144,11 @@ GradientReducer::GradientReducer(Communicator& group, std::vector<Tensor> parame
       bucket_bytes_(bucket_bytes),
       bucket_of_(parameters_.size()),
       lane_(Lane::make(group)) {
-  for (const Tensor& parameter : parameters_)
-    check<DTypeError>(parameter.dtype() == DType::f32, "reducing gradients: a parameter is ", parameter.dtype());
+  for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    check<DTypeError>(parameters_[p].dtype() == DType::f32, "reducing gradients: a parameter is ",
+                      parameters_[p].dtype());
+    index_[parameters_[p].autograd_meta().get()] = p;
+  }
   std::vector<std::size_t> order(parameters_.size());
   std::iota(order.rbegin(), order.rend(), std::size_t{0});
   make_buckets(order);
@@ -183,11 +185,9 @@ void GradientReducer::make_buckets(const std::vector<std::size_t>& order) {
 }
 
 void GradientReducer::ready(const autograd::Meta& leaf) {
-  const auto found =
-      std::ranges::find_if(parameters_, [&](const Tensor& p) { return p.autograd_meta().get() == &leaf; });
-  if (found == parameters_.end()) return;
-  const auto p = static_cast<std::size_t>(found - parameters_.begin());
-  if (ready_[p]) return;
+  const auto found = index_.find(&leaf);
+  if (found == index_.end() || ready_[found->second]) return;
+  const std::size_t p = found->second;
   ready_[p] = true;
   order_.push_back(p);
   --buckets_[bucket_of_[p]].missing;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 namespace visage::train {
@@ -51,10 +52,11 @@ class GradientReducer {
   const std::vector<Tensor> parameters_;
   const std::int64_t bucket_bytes_;
   std::vector<Bucket> buckets_;
-  std::vector<std::size_t> bucket_of_;  // a parameter
-  std::vector<bool> ready_;             // a parameter
-  std::vector<std::size_t> order_;      // in which they became ready in this step
-  std::size_t started_ = 0;             // buckets on their way
+  std::unordered_map<const void*, std::size_t> index_;  // of a parameter, by the record of its gradient
+  std::vector<std::size_t> bucket_of_;                  // a parameter
+  std::vector<bool> ready_;                             // a parameter
+  std::vector<std::size_t> order_;                      // in which they became ready in this step
+  std::size_t started_ = 0;                             // buckets on their way
   bool learned_ = false;
   std::unique_ptr<Lane> lane_;
 };

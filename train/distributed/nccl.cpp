@@ -55,20 +55,24 @@ class Nccl final : public Communicator {
   void all_reduce(const Tensor& x) override {
     check<DTypeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, "all_reduce: needs f32 or f64; got ",
                       x.dtype());
-    const std::lock_guard lock(mutex_);
-    check<CommunicationError>(failure_.empty(), "", failure_);
+    check_whole();
     check_nccl(ncclAllReduce(x.view().data, x.view().data, static_cast<std::size_t>(x.numel()),
                              x.dtype() == DType::f32 ? ncclFloat32 : ncclFloat64, ncclSum, group_, current_stream()),
                "ncclAllReduce");
   }
   void broadcast(const Tensor& x) override {
-    const std::lock_guard lock(mutex_);
-    check<CommunicationError>(failure_.empty(), "", failure_);
+    check_whole();
     check_nccl(ncclBroadcast(x.view().data, x.view().data, x.nbytes(), ncclUint8, 0, group_, current_stream()),
                "ncclBroadcast");
   }
 
  private:
+  // The lock is not kept: a call that waits for a process that is gone must not keep the watcher from ending it.
+  void check_whole() {
+    const std::lock_guard lock(mutex_);
+    check<CommunicationError>(failure_.empty(), "", failure_);
+  }
+
   void watch() {
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, std::chrono::seconds(1), [&] { return ending_; })) {

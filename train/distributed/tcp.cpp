@@ -156,6 +156,8 @@ class Tcp final : public HostCommunicator {
   std::uint32_t calls_ = 0;
 };
 
+bool is_visage(const Hello& hello) { return std::memcmp(hello.magic, "VISAGE", 6) == 0; }
+
 std::string refusal(const Hello& hello, int size, const std::vector<Socket>& peers) {
   if (std::memcmp(hello.magic, Hello{}.magic, sizeof hello.magic) != 0) return "this is a visage of another version";
   const std::string who = "process " + std::to_string(hello.rank);
@@ -180,8 +182,9 @@ std::vector<Socket> gather_group(const Rendezvous& place, int size, Deadline dea
       peer.receive(&hello, sizeof hello);
       peer.set_patience(std::chrono::seconds(0));
     } catch (const CommunicationError&) {
-      continue;  // not one of us: a port scan, a health check
+      continue;
     }
+    if (!is_visage(hello)) continue;  // a port scan, a health check
     const std::string why = refusal(hello, size, peers);
     send_text(peer, why);
     check<CommunicationError>(why.empty(), "rendezvous: ", why);

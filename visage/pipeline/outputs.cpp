@@ -1,5 +1,6 @@
 #include "visage/pipeline/outputs.h"
 
+#include "tensor/log.h"
 #include "tensor/stage_timer.h"
 #include "visage/annotation/results.h"
 #include "visage/annotation/rle.h"
@@ -171,10 +172,11 @@ class OutputWriter::Maps {
   void add(const FrameResult& result, const FrameMasks& masks) {
     std::vector<std::uint16_t> ids(static_cast<std::size_t>(result.size.height * result.size.width));
     for (std::size_t i = result.objects.size(); i-- > 0;) {
-      check<InputError>(result.objects[i].track < 0xffff,
-                        "id maps have 16 bits, and there are more than 65535 tracks; "
-                        "leave them out");
-      const auto id = static_cast<std::uint16_t>(result.objects[i].track + 1);
+      const auto id = static_cast<std::uint16_t>(std::min(result.objects[i].track + 1, 0xffff));
+      if (id == 0xffff && !full_) {
+        full_ = true;
+        log::warn("id maps have 16 bits: tracks from the 65535th on share the last number in them");
+      }
       for (std::size_t p = 0; p < ids.size(); ++p)
         if (masks.bytes[i][p]) ids[p] = id;
     }
@@ -186,6 +188,7 @@ class OutputWriter::Maps {
   void publish() { place_.publish(); }
 
  private:
+  bool full_ = false;
   files::TemporaryPath place_;
 };
 

@@ -42,7 +42,7 @@ struct VideoTrack {
 };
 
 /// Turns the queries of consecutive frames into tracks: assignment, scores, masks at the output size. What it keeps in
-/// memory does not grow with the video.
+/// memory grows with the tracks that were ever started, not with the frames.
 class TrackAssembler {
  public:
   TrackAssembler(const AssemblyOptions& options, std::unique_ptr<tracking::Tracker> tracker);

@@ -28,7 +28,7 @@ struct TrackedFrame {
   FrameResult result;
 };
 
-/// Sees the queries of a frame and its tensors on the device before they are tracked (for caches of embeddings).
+/// Sees the queries of a frame and its tensors on the device before their tracks are known (for caches of embeddings).
 using QueryObserver = std::function<void(const QueryFrame& queries)>;
 
 /// A video, frame by frame: resize, detect, track. All frames have one size.

@@ -64,7 +64,7 @@ struct TrackingConfig {
   MinvisConfig minvis = {};
   BiSoftmaxConfig idol = {};
   BiSoftmaxConfig ctvis = {
-      .least_score = 0.01, .nms_iou = 0.6, .least_match = 0.3, .birth_score = 0.01, .memory = 10, .patience = 20};
+      .least_score = 0.01, .nms_iou = 0.6, .least_match = 0.3, .birth_score = 0.01, .memory = 10, .patience = 21};
   QdtrackConfig qdtrack = {};
   friend bool operator==(const TrackingConfig&, const TrackingConfig&) = default;
 };

@@ -14,8 +14,9 @@ std::unique_ptr<Tracker> make_tracker(const TrackingConfig& config) {
     case TrackerKind::idol: return std::make_unique<IdolTracker>(config.idol, config.alpha);
     case TrackerKind::ctvis: return std::make_unique<CtvisTracker>(config.ctvis, config.alpha);
     case TrackerKind::qdtrack: return std::make_unique<QdtrackTracker>(config.qdtrack, config.alpha);
-    default: return std::make_unique<VisageTracker>(config);
+    case TrackerKind::visage: return std::make_unique<VisageTracker>(config);
   }
+  fail<UsageError>("tracker: unknown kind ", static_cast<int>(config.tracker));
 }
 
 }  // namespace visage::tracking

@@ -112,7 +112,10 @@ TEST(DistributedTcp, RefusesAWrongGroup) {
 TEST(DistributedTcp, StrangersDoNotDisturb) {
   const Rendezvous place{"127.0.0.1", test::free_port()};
   std::thread zero([&] { connect_tcp(place, 0, 2, seconds(20))->barrier(); });
-  { const Socket stranger = connect_to(place.host, place.port, std::chrono::steady_clock::now() + seconds(20)); }
+  const auto deadline = std::chrono::steady_clock::now() + seconds(20);
+  { const Socket silent = connect_to(place.host, place.port, deadline); }
+  const Socket browser = connect_to(place.host, place.port, deadline);
+  browser.send("GET / HTTP/1.1\r\n\r\n", 18);
   connect_tcp(place, 1, 2, seconds(20))->barrier();
   zero.join();
 }
