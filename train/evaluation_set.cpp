@@ -96,7 +96,7 @@ EvaluationScore EvaluationSet::score(const Model& model, const Config& config, H
   for (std::size_t v = 0; v < dataset_.videos.size(); ++v)
     if (is_mine(v)) total += dataset_.videos[v].length();
   nlohmann::json rows = nlohmann::json::array();
-  const Tensor ended = Tensor::zeros({1}, DType::f64);
+  bool ended = false;
   try {
     for (std::size_t v = 0; v < dataset_.videos.size(); ++v) {
       const annotation::Video& video = dataset_.videos[v];
@@ -108,10 +108,9 @@ EvaluationScore EvaluationSet::score(const Model& model, const Config& config, H
       done += video.length();
     }
   } catch (const EvaluationEnded&) {
-    *ended.data<double>() = 1;
+    ended = true;
   }
-  group.all_reduce(ended);
-  if (*ended.data<double>() > 0) throw EvaluationEnded{};
+  if (group.any(ended)) throw EvaluationEnded{};
   evaluation::Evaluator evaluator(dataset_);
   for (const std::string& part : group.gather(rows.dump()))
     evaluator.add(annotation::parse_results(part, "predictions of a process", dataset_));

@@ -172,18 +172,10 @@ void Run::step() {
 
 bool Run::is_evaluated() const {
   const auto& evaluations = report_.evaluations();
-  const Tensor done = Tensor::zeros({1}, DType::f64);
-  if (is_first() && !evaluations.empty() && evaluations.back().steps == steps_done()) *done.data<double>() = 1;
-  world_.host().broadcast(done);
-  return *done.data<double>() != 0;
+  return world_.host().of_first(!evaluations.empty() && evaluations.back().steps == steps_done());
 }
 
-bool Run::stop_requested() const {
-  const Tensor asked = Tensor::zeros({1}, DType::f64);
-  if (observer_.stop_requested()) *asked.data<double>() = 1;
-  world_.host().all_reduce(asked);
-  return *asked.data<double>() > 0;
-}
+bool Run::stop_requested() const { return world_.host().any(observer_.stop_requested()); }
 
 void Run::evaluate() {
   const AveragedWeights scope(*trainer_);

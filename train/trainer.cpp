@@ -139,10 +139,8 @@ Trainer::Contribution Trainer::Contribution::over(HostCommunicator& group, const
     for (const json& term : read[1]) one.terms.emplace_back(term[0], term[1].is_null() ? NAN : term[1].get<double>());
     sum.add(one);
   }
-  const Tensor failed = Tensor::zeros({1}, DType::f64);
-  *failed.data<double>() = sum.failure.empty() ? 0 : 1;
-  group.broadcast(failed);
-  if (*failed.data<double>() != 0 && sum.failure.empty()) sum.failure = "a loss of another process is not finite";
+  if (group.of_first(!sum.failure.empty()) && sum.failure.empty())
+    sum.failure = "a loss of another process is not finite";
   return sum;
 }
 
@@ -396,8 +394,10 @@ StepReport Trainer::step() {
                                              .warmup_iterations = recipe.warmup_steps,
                                              .warmup_factor = 1.0 / std::max(recipe.warmup_steps, 1)},
                                             step_);
-  if (reducer_) reducer_->begin();
-  for (const TrainedParameter& parameter : parameters_) autograd::zero_grad(parameter.value);
+  if (reducer_)
+    reducer_->begin();
+  else
+    for (const TrainedParameter& parameter : parameters_) autograd::zero_grad(parameter.value);
   std::vector<Batch> batches;
   for (int i = 0; i < recipe.accumulate; ++i) batches.push_back(next_batch(report));
   const Contribution sum = Contribution::over(world_.host(), back_propagate(batches));

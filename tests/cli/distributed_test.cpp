@@ -1,6 +1,7 @@
 // Training by several processes, as users start them.
 #include "nn/checkpoint/checkpoint.h"
 #include "tests/cli/program.h"
+#include "tests/cli/small_training.h"
 #include "tests/support/files.h"
 #include "tests/train/distributed/group.h"
 #include "train/distributed/mpi.h"
@@ -24,58 +25,22 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using Arguments = std::vector<std::string>;
 
-constexpr const char* kConfig = R"(
-[model.backbone]
-depth = 18
-width = 8
-[model.detector]
-num_classes = 8
-num_queries = 6
-hidden = 32
-heads = 4
-points = 2
-encoder_layers = 1
-encoder_ffn = 32
-decoder_layers = 1
-decoder_ffn = 32
-[inference]
-shortest_edge = 64
-longest_edge = 96
-[train]
-steps = 20
-clips = 2
-frames = 2
-learning_rate = 1e-4
-backbone_factor = 1.0
-ema_decay = 0.9
-num_points = 64
-log_every = 4
-checkpoint_every = 4
-eval_every = 10
-workers = 1
-[train.data]
-range = 3
-least_edge = 64
-most_edge = 64
-crop_probability = 0.0
-width = 96
-height = 64
-video_frames = 4
-[train.eval]
-videos = 3
-frames = 3
-)";
+// Where these runs differ from the small one: longer, with as many clips as processes, and steps that stay together.
+const Arguments kLonger{"--set", "train.steps=20",           "--set", "train.clips=2",
+                        "--set", "train.accumulate=1",       "--set", "train.learning_rate=1e-4",
+                        "--set", "train.checkpoint_every=4", "--set", "train.eval_every=10",
+                        "--set", "train.workers=1",          "--set", "train.eval.videos=3",
+                        "--set", "train.eval.frames=3"};
 
 const Start kOneThread{.environment = {{"OMP_NUM_THREADS", "1"}}};
 
 class Distributed : public ::testing::Test {
  protected:
-  Distributed() { write_text(folder_ / "config.toml", kConfig); }
+  Distributed() { write_text(folder_ / "config.toml", kSmallTraining); }
 
   Arguments arguments(const std::string& run, const Arguments& more = {}) const {
     Arguments all{"train", "--config", folder_ / "config.toml", "--output", folder_ / run, "--device", "cpu"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+    return with(with(all, kLonger), more);
   }
   static Arguments with(Arguments all, const Arguments& more) {
     all.insert(all.end(), more.begin(), more.end());
@@ -102,6 +67,21 @@ class Distributed : public ::testing::Test {
 
   std::string text(const std::string& name) const { return read_text(folder_ / name); }
   bool exists(const std::string& name) const { return fs::exists(folder_.path() / name); }
+
+  /// Steps of the newest checkpoint of a run; -1 without one.
+  int newest_checkpoint(const std::string& run) const {
+    int newest = -1;
+    std::error_code none_yet;
+    for (const auto& entry : fs::directory_iterator(folder_.path() / run / "checkpoints", none_yet))
+      if (entry.path().extension() == ".safetensors")
+        newest = std::max(newest, std::atoi(entry.path().filename().string().c_str() + std::string("step_").size()));
+    return newest;
+  }
+  void wait_for_checkpoint(const std::string& run, int step) const {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (newest_checkpoint(run) < step && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 
   /// Difference of all weights of two runs, relative to their norm. (Not of each tensor: AdamW turns the rounding that
   /// is all the gradient of a bias before a norm into steps as large as any.)
@@ -182,9 +162,7 @@ TEST_F(Distributed, AKilledProcessStopsTheOthersAndTheRunResumesToTheSameBytes) 
   const int port = free_port();
   Program first(arguments("killed", with(endless, of_two(port, 0))), kOneThread);
   Program second(arguments("killed", with(endless, of_two(port, 1))), kOneThread);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!exists("killed/checkpoints/step_000000008.safetensors") && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_for_checkpoint("killed", 8);
   second.signal(SIGKILL);
   EXPECT_EQ(second.wait().code, 128 + SIGKILL);
   const auto killed = std::chrono::steady_clock::now();
@@ -193,9 +171,7 @@ TEST_F(Distributed, AKilledProcessStopsTheOthersAndTheRunResumesToTheSameBytes) 
   EXPECT_EQ(left.code, 1);
   EXPECT_THAT(left.err, HasSubstr("process 1 is gone"));
   EXPECT_FALSE(exists("killed/model.safetensors"));
-  int done = 0;  // steps of the newest checkpoint
-  for (const auto& entry : fs::directory_iterator(folder_.path() / "killed/checkpoints"))
-    done = std::max(done, std::atoi(entry.path().filename().string().c_str() + std::string("step_").size()));
+  const int done = newest_checkpoint("killed");
   ASSERT_GE(done, 8);
   const Arguments rest{"--set", "train.steps=" + std::to_string(done + 6)};
   EXPECT_THAT(train_by_two("killed", with(more, with(rest, {"--resume"}))), HasSubstr("resuming after step"));
@@ -216,9 +192,7 @@ TEST_F(Distributed, AnInterruptOfOneProcessEndsAllAfterTheSameStep) {
   const Arguments more{"--set", "train.eval_every=0", "--set", "train.steps=100000"};
   Program first(arguments("run", with(more, of_two(port, 0))), kOneThread);
   Program second(arguments("run", with(more, of_two(port, 1))), kOneThread);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!exists("run/checkpoints/step_000000004.safetensors") && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_for_checkpoint("run", 4);
   second.signal(SIGINT);
   const Ended here = first.wait(), there = second.wait();
   EXPECT_EQ(here.code, there.code);

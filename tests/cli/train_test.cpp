@@ -1,4 +1,5 @@
 #include "tests/cli/program.h"
+#include "tests/cli/small_training.h"
 #include "tests/support/files.h"
 
 #include <gmock/gmock.h>
@@ -20,52 +21,9 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// A run of well under a second: everything is on, with the smallest useful sizes.
-constexpr const char* kConfig = R"(
-[model.backbone]
-depth = 18
-width = 8
-[model.detector]
-num_classes = 8
-num_queries = 6
-hidden = 32
-heads = 4
-points = 2
-encoder_layers = 1
-encoder_ffn = 32
-decoder_layers = 1
-decoder_ffn = 32
-[inference]
-shortest_edge = 64
-longest_edge = 96
-[train]
-steps = 12
-clips = 1
-frames = 2
-accumulate = 2
-learning_rate = 1e-3
-backbone_factor = 1.0
-ema_decay = 0.9
-num_points = 64
-log_every = 4
-checkpoint_every = 2
-eval_every = 5
-[train.data]
-range = 3
-least_edge = 64
-most_edge = 64
-crop_probability = 0.0
-width = 96
-height = 64
-video_frames = 4
-[train.eval]
-videos = 1
-frames = 4
-)";
-
 class TrainTest : public ::testing::Test {
  protected:
-  TrainTest() { write_text(folder_ / "config.toml", kConfig); }
+  TrainTest() { write_text(folder_ / "config.toml", kSmallTraining); }
 
   std::vector<std::string> arguments(const std::string& run, const std::vector<std::string>& more = {}) const {
     std::vector<std::string> all{"train", "--config", folder_ / "config.toml", "--output", folder_ / run};

@@ -38,6 +38,11 @@ class HostCommunicator : public Communicator {
   virtual void barrier() = 0;
   /// Whether a process is known to be gone, without waiting. Any thread may ask.
   virtual bool broken() const { return false; }
+
+  /// Whether any process says so; the same answer in all.
+  [[nodiscard]] bool any(bool mine);
+  /// What process 0 says.
+  [[nodiscard]] bool of_first(bool mine);
 };
 
 /// A group of one: every function is the identity.

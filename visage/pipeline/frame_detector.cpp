@@ -70,7 +70,6 @@ class FrameDetector::Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  const ops::MaskSizes& sizes() const { return sizes_; }
   const Tensor& pixels() const { return pixels_; }
   std::size_t nodes() const { return replay_ ? replay_->node_count() : 0; }
 
