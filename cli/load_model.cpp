@@ -1,8 +1,8 @@
 #include "cli/load_model.h"
 
-#include "nn/checkpoint/load.h"
 #include "nn/init/init.h"
 #include "nn/init/test_weights.h"
+#include "visage/model/load_weights.h"
 
 #include <cerrno>
 #include <cstring>
@@ -35,13 +35,7 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const WeightChoice&
     nn::initialise(model->params(), {.heads = config.detector.heads, .points = config.detector.points});
     options = nn::image_checkpoint_options();
   }
-  nn::Checkpoint checkpoint = nn::read_checkpoint(choice.file);
-  // A training checkpoint holds the model and the optimizer's state; tracking needs the model.
-  std::erase_if(checkpoint.tensors, [](const nn::NamedTensor& t) { return t.name.starts_with("optimizer."); });
-  const nn::LoadReport report = nn::load_into(model->params(), checkpoint, options);
-  check<CheckpointError>(report.non_finite.empty(), "", choice.file, ": ", report.non_finite.size(),
-                         " tensors hold NaN or infinity, the first is ",
-                         report.non_finite.empty() ? "" : report.non_finite.front(), "; use another checkpoint");
+  const nn::LoadReport report = load_weights(*model, choice.file, options);
   if (!report.renamed.empty() || !report.reinitialised.empty() || !report.ignored.empty())
     notes.push_back(choice.file + ": " + report.summary());
   if (!report.reinitialised.empty())

@@ -10,6 +10,7 @@
 #include "tensor/log.h"
 #include "tensor/stage_timer.h"
 #include "visage/config/pipeline_options.h"
+#include "visage/pipeline/class_name.h"
 
 #include <chrono>
 #include <cstdio>

@@ -1,7 +1,8 @@
 # cmake --install: the program, and the floors up to `visage` as a library. Another project says
 #   find_package(visage REQUIRED)
 #   target_link_libraries(app PRIVATE visage::visage)
-# where visage::visage brings the floors below it; each is there on its own too, e.g. visage::tensor.
+# where visage::visage brings the floors below it; each is there on its own too, e.g. visage::tensor. A program
+# in C says find_package(visage REQUIRED COMPONENTS c) and links visage::c, a shared library.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(floors tensor autograd ops nn models visage)
@@ -18,6 +19,14 @@ foreach(floor IN LISTS floors)
     install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/visage/${folder})
   endforeach()
 endforeach()
+
+# The C interface, for CMake and for pkg-config.
+install(TARGETS visage_c EXPORT visage_c_targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES c_api/visage.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT visage_c_targets NAMESPACE visage:: DESTINATION ${package_folder})
+file(RELATIVE_PATH prefix_of_pc /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+configure_file(cmake/visage.pc.in visage.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/visage.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(EXPORT visage_targets NAMESPACE visage:: DESTINATION ${package_folder})
 configure_package_config_file(cmake/visageConfig.cmake.in ${PROJECT_BINARY_DIR}/visageConfig.cmake

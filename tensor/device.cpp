@@ -55,11 +55,15 @@ Device parse_device(std::string_view name) {
   return {DeviceType::cuda, index};
 }
 
-Device use_device(std::string_view name) {
-  const Device device = parse_device(name);
+void use_device([[maybe_unused]] Device device) {
 #ifdef VISAGE_CUDA
   if (device.type == DeviceType::cuda) cuda::set_device(device.index);
 #endif
+}
+
+Device use_device(std::string_view name) {
+  const Device device = parse_device(name);
+  use_device(device);
   return device;
 }
 

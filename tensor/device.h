@@ -19,7 +19,9 @@ int cuda_device_count();
 /// reason.
 Device parse_device(std::string_view name);
 
-/// parse_device, and the GPU it names becomes the one this thread works on.
+/// A GPU becomes the one this thread works on.
+void use_device(Device device);
+/// The same for parse_device(name), which it returns.
 Device use_device(std::string_view name);
 
 }  // namespace visage

@@ -74,7 +74,7 @@ TEST(Messages, NameOnlyOptionsThatExist) {
 
 // A program that uses the library has options of its own.
 TEST(Messages, OfTheLibraryNameNoOption) {
-  for (const char* floor : {"tensor", "autograd", "ops", "nn", "models", "visage", "train"})
+  for (const char* floor : {"tensor", "autograd", "ops", "nn", "models", "visage", "c_api", "train"})
     for_each_source(floor, [](const std::string& file, const std::set<std::string>& options) {
       EXPECT_TRUE(options.empty()) << file << ": " << *options.begin();
     });

@@ -1,7 +1,7 @@
 # Fails when README.md or a page of docs/ links to, or names in code, a file of the tree that does not exist,
 # or sets a breakpoint in a line that is no statement. -DROOT=
 cmake_policy(VERSION 3.25)
-set(folders "tensor|autograd|ops|nn|models|visage|cli|tests|bench|cmake|configs|docs|scripts|zoo")
+set(folders "tensor|autograd|ops|nn|models|visage|c_api|cli|tests|bench|cmake|configs|docs|scripts|zoo")
 file(GLOB_RECURSE pages ${ROOT}/docs/*.md)
 list(PREPEND pages ${ROOT}/README.md)
 set(checked 0)

@@ -105,11 +105,6 @@ std::optional<Frame> FrameSource::next() {
   return frame;
 }
 
-std::string frame_name(int64_t position) {
-  const std::string digits = std::to_string(position);
-  return "frame_" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
-}
-
 std::unique_ptr<FrameSource> open_source(const SourceOptions& options) {
   check_options(options);
   if (options.path == "-") return open_raw(options);

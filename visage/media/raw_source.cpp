@@ -1,4 +1,5 @@
 #include "tensor/error.h"
+#include "visage/media/frame_name.h"
 #include "visage/media/sources.h"
 
 #include <cerrno>

@@ -14,7 +14,4 @@ std::unique_ptr<FrameSource> open_images(const std::string& clip_name, std::vect
 std::unique_ptr<FrameSource> open_raw(const SourceOptions& options);
 std::unique_ptr<FrameSource> open_video(const SourceOptions& options);
 
-/// "frame_000012".
-std::string frame_name(int64_t position);
-
 }  // namespace visage::media

@@ -1,6 +1,7 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/error.h"
 #include "tensor/log.h"
+#include "visage/media/frame_name.h"
 #include "visage/media/sources.h"
 
 #include <algorithm>

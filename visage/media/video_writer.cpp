@@ -1,9 +1,9 @@
 #include "visage/media/video_writer.h"
 
 #include "tensor/error.h"
+#include "visage/media/frame_name.h"
 #include "visage/media/frame_rate.h"
 #include "visage/media/png.h"
-#include "visage/media/sources.h"
 #include "visage/media/writers.h"
 
 #include <utility>

@@ -7,6 +7,8 @@
 #include "visage/media/frame_rate.h"
 #include "visage/media/overlay.h"
 #include "visage/media/png.h"
+#include "visage/pipeline/class_name.h"
+#include "visage/pipeline/frame_line.h"
 
 #include <nlohmann/json.hpp>
 
@@ -62,17 +64,6 @@ struct FrameMasks {
   std::vector<annotation::Rle> run_lengths;
   std::vector<std::vector<std::uint8_t>> bytes;
 };
-
-Json object_line(const TrackedObject& object, const annotation::Rle& mask, const std::string& label) {
-  const annotation::Box box = annotation::bounding_box(mask);
-  return {{"track", object.track},
-          {"category_id", object.label + 1},
-          {"label", label},
-          {"score", object.score},
-          {"box", {box.x, box.y, box.width, box.height}},
-          {"area", annotation::area(mask)},
-          {"segmentation", {{"size", {mask.height, mask.width}}, {"counts", annotation::to_string(mask)}}}};
-}
 
 // Whether a class is among the chosen ones.
 bool is_chosen(const std::vector<int>& labels, int label) {
@@ -136,11 +127,6 @@ void OutputFolder::remove_earlier(const std::vector<std::string>& kept) const {
   for (const char* name : kOutputs) files::remove_leftovers(file(name));
   for (const std::string& name : earlier_)
     if (std::find(kept.begin(), kept.end(), name) == kept.end()) fs::remove_all(file(name), ignored);
-}
-
-std::string class_name(const std::vector<std::string>& class_names, int label) {
-  const auto index = static_cast<std::size_t>(label);
-  return index < class_names.size() ? class_names[index] : "class " + std::to_string(label + 1);
 }
 
 // tracks.jsonl, line by line; what there is stays when the run fails.
@@ -213,18 +199,12 @@ void OutputWriter::add(const TrackedFrame& tracked) {
   const FrameResult result = chosen_objects(tracked.result, options_.labels);
   const StageTimer timer("write output");
   FrameMasks masks;
-  Json objects = Json::array();
   for (const TrackedObject& object : result.objects) {
     masks.run_lengths.push_back(annotation::encode_columns(object.mask.data(), result.size.height, result.size.width));
-    objects.push_back(object_line(object, masks.run_lengths.back(), class_name(options_.class_names, object.label)));
     if (maps_ || overlay_) masks.bytes.push_back(annotation::decode_rows(masks.run_lengths.back()));
   }
-  const Json line = {{"frame", result.index},
-                     {"name", tracked.frame.name},
-                     {"size", {result.size.height, result.size.width}},
-                     {"objects", std::move(objects)}};
   if (embeddings_) frame_names_.push_back(tracked.frame.name);
-  lines_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  lines_->add(frame_line(result, masks.run_lengths, tracked.frame.name, options_.class_names));
   if (maps_) maps_->add(result, masks);
   if (!overlay_) return;
   std::vector<media::OverlayTrack> drawn;

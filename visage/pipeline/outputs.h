@@ -60,9 +60,6 @@ struct OutputOptions {
   std::int64_t video_id = 1;  // in results.json
 };
 
-/// Name of a class for people: of `class_names`, or "class 7" with its id, which counts from 1 as in YouTube-VIS.
-std::string class_name(const std::vector<std::string>& class_names, int label);
-
 /// Everything `visage track` writes about a video:
 ///   tracks.jsonl   a line a frame, as it happens (under its temporary name until the end; tensor/files.h): {"frame",
 ///                  "name", "size": [height, width], "objects": [{"track", "category_id", "label", "score", "box":

@@ -1,8 +1,7 @@
 // track_video WEIGHTS VIDEO [CONFIG]: prints every tracked object of every frame of a video file or image folder.
-#include "nn/checkpoint/checkpoint.h"
-#include "nn/checkpoint/load.h"
 #include "visage/config/config.h"
 #include "visage/media/frame_source.h"
+#include "visage/model/load_weights.h"
 #include "visage/pipeline/video_pipeline.h"
 
 #include <cstdio>
@@ -21,7 +20,7 @@ int main(int argc, char** argv) try {
   if (argc < 3) return std::fprintf(stderr, "use: track_video WEIGHTS VIDEO [CONFIG]\n"), 2;
   const Config config = config::load_config(argc > 3 ? argv[3] : "");
   Model model(config.model);
-  nn::load_into(model.params(), nn::read_checkpoint(argv[1]));
+  load_weights(model, argv[1]);
 
   const auto video = media::open_source({.path = argv[2]});
   pipeline::VideoPipeline tracks(model, {.shortest_edge = config.inference.shortest_edge,
