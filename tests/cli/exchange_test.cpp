@@ -1,5 +1,6 @@
 #include "tests/cli/clip.h"
 #include "visage/annotation/video_tracks.h"
+#include "visage/config/config.h"
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
@@ -62,6 +63,64 @@ TEST(Exchange, TracksGoThroughEveryFormatAndBack) {
     const Ended checked = run({"data", "check", imported, "--images", clip().frames, "--frames", "all"});
     EXPECT_EQ(checked.code, 0) << checked.out << checked.err;
   }
+}
+
+// What somebody does in CVAT: the first track gets another class and, in frame 0, another outline.
+void correct(const std::string& from, const std::string& to) {
+  std::string text = test::read_text(from);
+  const auto replace_next = [&](const std::string& key, const std::string& value, std::size_t after) {
+    const auto start = text.find(key + "=\"", after) + key.size() + 2;
+    text.replace(start, text.find('"', start) - start, value);
+  };
+  const auto track = text.find("<track ");
+  ASSERT_NE(track, std::string::npos);
+  replace_next("points", "10,20;40,20;40,50;10,50", track);
+  replace_next("label", "wheel", track);
+  test::write_text(to, text);
+}
+
+// The settings of configs/tiny.toml, less its classes, and of the smallest training.
+std::vector<std::string> tiny_training() {
+  std::vector<std::string> all;
+  const Config tiny = config::load_config(test::kTinyConfig);
+  for (const config::Difference& key : config::differences({}, tiny))
+    if (key.key != "class_names" && key.key != "model.detector.num_classes")
+      all.insert(all.end(), {"--set", key.key + "=" + key.after});
+  for (const char* key : {"steps=2", "clips=1", "frames=2", "num_points=64", "data.least_edge=64", "data.most_edge=64"})
+    all.insert(all.end(), {"--set", std::string("train.") + key});
+  return all;
+}
+
+TEST(Exchange, CorrectedTracksTrainTheModelThatTracksAgain) {
+  const test::TemporaryFolder folder;
+  must({"export", tracked(), "--format", "cvat", "--output", folder / "tracks.xml"});
+  ASSERT_NO_FATAL_FAILURE(correct(folder / "tracks.xml", folder / "corrected.xml"));
+  const std::string data = folder / "corrected.json";
+  must({"import", folder / "corrected.xml", "--format", "cvat", "--frames", clip().frames, "--output", data});
+  const VideoTracks read = annotation::tracks_of(annotation::read_ytvis(data), 1);
+  EXPECT_EQ(annotation::area(*read.tracks.at(0).frames.at(0)->mask), 30 * 30);
+
+  const Ended recipe = run({"data", "config", data, "--images", clip().frames});
+  ASSERT_EQ(recipe.code, 0) << recipe.err;
+  test::write_text(folder / "my.toml", recipe.out);
+  std::vector<std::string> training{"train", "--config", folder / "my.toml", "--init", clip().weights};
+  training.insert(training.end(), {"--output", folder / "run", "--device", "cpu"});
+  const std::vector<std::string> tiny = tiny_training();
+  training.insert(training.end(), tiny.begin(), tiny.end());
+  const Ended trained = run(training);
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const std::string written = folder / "run/config.toml";
+  const std::vector<std::string> classes = config::load_config(written).class_names;
+  EXPECT_THAT(classes, testing::Contains("wheel"));
+
+  const Ended again = run({"track", clip().frames, "--config", written, "--weights", folder / "run/model.safetensors",
+                           "--output", folder / "again", "--min-score", "0", "--overlay", "none", "--device", "cpu"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  const VideoTracks found = annotation::read_tracks(folder / "again/tracks.jsonl");
+  EXPECT_EQ(found.video.length(), test::kClipFrames);
+  EXPECT_GT(found.tracks.size(), 0u);
+  for (const annotation::Category& category : found.categories)
+    EXPECT_EQ(category.name, classes.at(static_cast<std::size_t>(category.id - 1)));
 }
 
 TEST(Exchange, ResultsAndAnnotationsAreExported) {
