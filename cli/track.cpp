@@ -35,10 +35,18 @@ auto with_remedy(const char* remedy, F&& fn) {
   }
 }
 
-std::unique_ptr<media::FrameSource> open_input(const media::SourceOptions& source) {
-  check<UsageError>(source.path != "-" || source.size != media::Size{},
-                    "raw frames on stdin need their size; give it with --size WIDTHxHEIGHT");
-  return media::open_source(source);
+constexpr const char* kNothingDone = "interrupted before the first frame was done; nothing was written";
+
+// `interrupt` outlives the source.
+std::unique_ptr<media::FrameSource> open_input(media::SourceOptions source, const Interrupt& interrupt) {
+  source.stop = [&interrupt] { return interrupt.requested(); };
+  try {
+    return with_remedy<media::UnknownStreamError>(", with --size WIDTHxHEIGHT",
+                                                  [&] { return media::open_source(source); });
+  } catch (const InputError&) {
+    check<InputError>(!interrupt.requested(), kNothingDone);
+    throw;
+  }
 }
 
 // Indices of the classes that are written; none: all.
@@ -82,9 +90,9 @@ class TrackRun {
     }
     emit(pipeline_.flush());
     summary_.interrupted = interrupt.requested();
-    check<InputError>(summary_.frames > 0, "",
-                      summary_.interrupted ? "interrupted before the first frame was done; nothing was written"
-                                           : "no frame in " + command_.source.path + "; check that it is complete");
+    check<InputError>(
+        summary_.frames > 0, "",
+        summary_.interrupted ? kNothingDone : "no frame in " + command_.source.path + "; check that it is complete");
     finish(start);
     return std::move(summary_);
   }
@@ -164,10 +172,10 @@ TrackSummary track(const TrackCommand& command) {
   check_choice(command.weights);
   (void)chosen_labels(command.classes, config);  // refuses an unknown class before anything is opened
   const Interrupt interrupt;
-  const std::unique_ptr<media::FrameSource> source = open_input(command.source);
   const pipeline::OutputFolder folder =
       with_remedy<pipeline::FolderInUseError>(", or pass --overwrite to replace the results in it",
                                               [&] { return pipeline::OutputFolder(command.output, command.existing); });
+  const std::unique_ptr<media::FrameSource> source = open_input(command.source, interrupt);
   folder.check_inputs(source->files());
   if (command.threads > 0) cpu::set_num_threads(command.threads);
   std::vector<std::string> notes;
@@ -199,13 +207,19 @@ void define_track(CLI::App& program, const Strings& arguments) {
                   "Examples:\n"
                   "  visage track clip.mp4 --weights visage_r50.pth --output out\n"
                   "  visage track 'frames/*.png' --weights model.safetensors --scores online --output out\n"
+                  "  visage track camera --follow 10 --scores online --weights model.safetensors --output out\n"
                   "  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - | visage track - --size 1280x720 --fps 30 ...");
-  app.add_option("INPUT", c.source.path, "Video, image, folder or quoted pattern of images, or - for raw RGB on stdin")
+  app.add_option("INPUT", c.source.path, "Video, image, folder or quoted pattern of images, named pipe, or - for stdin")
       ->required();
   app.add_option("--start", c.source.start, "First frame")->type_name("N")->group("Input");
   app.add_option("--stride", c.source.stride, "Take every N-th frame")->type_name("N")->group("Input");
   app.add_option("--max-frames", c.source.max_frames, "Stop after N frames")->type_name("N")->group("Input");
-  add_size(app, c.source.size, "Frame size of raw input")->group("Input");
+  add_size(app, c.source.size, "A pipe or stdin carries raw RGB24 frames of this size (default: a video)")
+      ->group("Input");
+  app.add_option("--follow", c.source.follow,
+                 "Images are still being written: wait for more until none came for so long (inf: until Ctrl-C)")
+      ->type_name("SECONDS")
+      ->group("Input");
   app.add_option_function<double>(
          "--fps", [&c](double fps) { c.source.fps = checked_fps(fps); },
          "Frames a second (default: the file's; 25 for images and raw input)")

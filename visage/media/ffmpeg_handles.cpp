@@ -10,12 +10,17 @@ extern "C" {
 #include <libavformat/avformat.h>
 #include <libavutil/frame.h>
 #include <libavutil/log.h>
+#include <libavutil/mem.h>
 #include <libswscale/swscale.h>
 }
 
 namespace visage::media::ffmpeg {
 
 void Free::operator()(AVFormatContext* input) const { avformat_close_input(&input); }
+void Free::operator()(AVIOContext* reader) const {
+  av_freep(&reader->buffer);
+  avio_context_free(&reader);
+}
 void Free::operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
 void Free::operator()(AVFrame* frame) const { av_frame_free(&frame); }
 void Free::operator()(AVPacket* packet) const { av_packet_free(&packet); }

@@ -5,6 +5,7 @@
 struct AVCodecContext;
 struct AVFormatContext;
 struct AVFrame;
+struct AVIOContext;
 struct AVPacket;
 struct SwsContext;
 
@@ -12,6 +13,7 @@ namespace visage::media::ffmpeg {
 
 struct Free {
   void operator()(AVFormatContext* input) const;
+  void operator()(AVIOContext* reader) const;
   void operator()(AVCodecContext* codec) const;
   void operator()(AVFrame* frame) const;
   void operator()(AVPacket* packet) const;
@@ -20,6 +22,8 @@ struct Free {
 
 /// An input opened by avformat_open_input. (Outputs own a file too: see VideoWriter.)
 using InputPtr = std::unique_ptr<AVFormatContext, Free>;
+/// Made by avio_alloc_context; outlives the input that reads through it.
+using ReaderPtr = std::unique_ptr<AVIOContext, Free>;
 using CodecPtr = std::unique_ptr<AVCodecContext, Free>;
 using FramePtr = std::unique_ptr<AVFrame, Free>;
 using PacketPtr = std::unique_ptr<AVPacket, Free>;

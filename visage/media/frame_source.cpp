@@ -38,41 +38,49 @@ void check_options(const SourceOptions& options) {
                     options.max_frames.value_or(0));
   check<UsageError>(options.fps == 0 || (options.fps >= kLeastFps && options.fps <= kMostFps), "fps must be ",
                     kLeastFps, " to ", kMostFps, "; got ", options.fps);
-  check<UsageError>(options.path == "-" || options.size == Size{},
-                    "a frame size is only for raw frames on stdin (-); the size of ", options.path,
-                    " is read from its file");
+  check<UsageError>(!options.follow || *options.follow > 0, "images are followed for more than 0 seconds; got ",
+                    options.follow.value_or(0));
+  const bool stream = is_stream(options.path);
+  check<UsageError>(stream || options.size == Size{}, "a frame size is only for raw frames from a stream; the size of ",
+                    options.path, " is read from its file");
+  check<UsageError>(!options.follow || !stream, "only a folder or pattern of images can be followed; ",
+                    shown_name(options.path), " is a stream, which is always read as it comes");
 }
 
 std::vector<std::string> images_in(const std::string& folder) {
   std::vector<std::string> files;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (has_image_extension(entry->path().string()) && !entry->is_directory()) files.push_back(entry->path().string());
+    std::error_code gone;
+    const fs::path& file = entry->path();
+    const bool is_image = has_image_extension(file.string()) && !file.filename().string().starts_with('.');
+    if (is_image && !entry->is_directory(gone)) files.push_back(file.string());
   }
   check<InputError>(!error, "cannot read folder ", folder, ": ", error.message());
-  check<InputError>(!files.empty(), "no images in folder ", folder, "; files ending in ", kImageExtensions,
-                    " are read");
   return files;
 }
 
 std::vector<std::string> images_matching(const std::string& pattern) {
   glob_t matches{};
-  const int status = ::glob(pattern.c_str(), 0, nullptr, &matches);
+  const int status = ::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
   std::vector<std::string> files;
   for (size_t i = 0; status == 0 && i < matches.gl_pathc; ++i) {
     const std::string file = matches.gl_pathv[i];
-    if (has_image_extension(file) && !fs::is_directory(file)) files.push_back(file);
+    std::error_code gone;
+    if (has_image_extension(file) && !fs::is_directory(file, gone)) files.push_back(file);
   }
   globfree(&matches);
-  check<InputError>(!files.empty(), "no image matches ", pattern, "; files ending in ", kImageExtensions,
-                    " are read, and the pattern should be in quotes");
   return files;
 }
 
-std::unique_ptr<FrameSource> open_sequence(std::vector<std::string> files, const SourceOptions& options) {
+/// `none` is what to say, followed by the path, where there are no images.
+std::unique_ptr<FrameSource> open_sequence(const ListImages& list, Where none, const SourceOptions& options) {
+  if (options.follow) return open_growing_images(list, options);
+  std::vector<std::string> files = list();
+  check<InputError>(!files.empty(), none, options.path, "; files ending in ", kImageExtensions, " are read");
   std::sort(files.begin(), files.end(), natural_less);
-  const fs::path folder = fs::absolute(files.front()).lexically_normal().parent_path();
-  return open_images(folder.filename().string(), std::move(files), options);
+  const std::string name = folder_name(files.front());
+  return open_images(name, std::move(files), options);
 }
 
 }  // namespace
@@ -90,8 +98,7 @@ std::optional<Frame> FrameSource::next() {
   if (!frame) {
     check<InputError>(returned_ > 0 || position_ == 0, "no frame at start ", options_.start, " of ", options_.path,
                       ", which has ", position_, " frames; give a smaller start");
-    check<InputError>(returned_ > 0, "no frame in ", options_.path == "-" ? "stdin" : options_.path,
-                      "; check that the input is complete");
+    check<InputError>(returned_ > 0, "no frame in ", shown_name(options_.path), "; check that the input is complete");
     return frame;
   }
   check<InputError>(frame->image.size() == info_.size, "frame sizes differ in ", options_.path, ": frame ", position_,
@@ -105,23 +112,43 @@ std::optional<Frame> FrameSource::next() {
   return frame;
 }
 
+bool is_stream(const std::string& path) {
+  std::error_code missing;
+  return path == "-" || fs::is_fifo(fs::status(path, missing));
+}
+
+std::string shown_name(const std::string& path) { return path == "-" ? "stdin" : path; }
+
+std::string clip_name(const std::string& path) { return path == "-" ? "stdin" : fs::path(path).stem().string(); }
+
+std::string folder_name(const std::string& image) {
+  return fs::absolute(image).lexically_normal().parent_path().filename().string();
+}
+
+std::vector<std::string> files_of_stream(const std::string& path) {
+  return path == "-" ? std::vector<std::string>{} : std::vector{path};
+}
+
 std::unique_ptr<FrameSource> open_source(const SourceOptions& options) {
   check_options(options);
-  if (options.path == "-") return open_raw(options);
+  const std::string& path = options.path;
+  if (is_stream(path)) return options.size == Size{} ? open_video(options) : open_raw(options);
   std::error_code error;
-  const fs::file_status status = fs::status(options.path, error);
-  if (fs::is_directory(status)) return open_sequence(images_in(options.path), options);
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_directory(status))
+    return open_sequence([path] { return images_in(path); }, "no images in folder ", options);
   if (fs::exists(status)) {
-    check<InputError>(fs::is_regular_file(status), "cannot read ", options.path,
-                      ": it is a device or a pipe; give a file or a folder, or pipe raw RGB frames to - (stdin)");
-    if (!has_image_extension(options.path)) return open_video(options);
-    return open_images(fs::path(options.path).stem().string(), {options.path}, options);
+    check<InputError>(
+        fs::is_regular_file(status), "cannot read ", path,
+        ": it is a device or a socket; give a file, a folder or a named pipe, or pipe frames to - (stdin)");
+    check<UsageError>(!options.follow, "only a folder or pattern of images can be followed; ", path, " is a file");
+    if (!has_image_extension(path)) return open_video(options);
+    return open_images(clip_name(path), {path}, options);
   }
-  check<InputError>(
-      options.path.find_first_of("*?[") != std::string::npos, "cannot open ", options.path, ": ",
-      error ? error.message() : std::strerror(ENOENT),
-      "; give a video file, a folder of images, a quoted pattern such as 'clip/*.png', or - for raw frames");
-  return open_sequence(images_matching(options.path), options);
+  check<InputError>(path.find_first_of("*?[") != std::string::npos, "cannot open ", path, ": ",
+                    error ? error.message() : std::strerror(ENOENT),
+                    "; give a video file, a folder of images, a quoted pattern such as 'clip/*.png', or - for stdin");
+  return open_sequence([path] { return images_matching(path); }, "no image matches ", options);
 }
 
 }  // namespace visage::media

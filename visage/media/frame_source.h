@@ -3,7 +3,7 @@
 #include "visage/media/image.h"
 
 #include <cstdint>
-#include <cstdio>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,7 +18,7 @@ struct Frame {
 };
 
 struct FrameInfo {
-  std::string name;               // of the clip: file stem, folder name, or "stdin"
+  std::string name;               // of the clip: stem of a file or named pipe, folder name, or "stdin"
   Size size;                      // of every frame
   double fps = 0;                 // frames a second of what next() returns: the source's rate / stride
   std::optional<int64_t> frames;  // how many next() is expected to return; an estimate for some video formats
@@ -32,10 +32,16 @@ struct TruncatedError : InputError {
   using InputError::InputError;
 };
 
+/// A stream that is no video which can be read as it comes. Raw frames are read with SourceOptions::size.
+struct UnknownStreamError : InputError {
+  using InputError::InputError;
+};
+
 struct SourceOptions {
-  /// Video file, image file, folder of images, glob pattern of images ("clip/*.png"), or "-" for raw RGB24 on stdin.
+  /// Video file, image file, folder of images, glob pattern of images ("clip/*.png"), or a stream: a named pipe, or "-"
+  /// for `standard_input`.
   std::string path;
-  /// Frame size of raw input (required there, refused elsewhere).
+  /// Frame size of a stream of raw RGB24 frames; without it a stream is a video file as it comes. Refused elsewhere.
   Size size = {};
   /// Frames a second, kLeastFps to kMostFps; 0 = what the video file says, kDefaultFps for images and raw input.
   double fps = 0;
@@ -44,8 +50,15 @@ struct SourceOptions {
   int64_t stride = 1;
   std::optional<int64_t> max_frames = std::nullopt;
   Truncation truncation = Truncation::fail;
-  /// Where raw frames are read from.
-  std::FILE* raw_input = stdin;
+  /// Seconds, more than 0, or infinity: the images of a folder or pattern are still being written. An image is returned
+  /// as soon as it is complete, and the clip ends when no new one came for so long. One that sorts before an image
+  /// already returned is passed over.
+  std::optional<double> follow = std::nullopt;
+  /// Asked several times a second while a stream or followed images keep open_source() or next() waiting; true ends the
+  /// clip there.
+  std::function<bool()> stop = {};
+  /// File descriptor that "-" stands for; it is not closed.
+  int standard_input = 0;
 };
 
 /// Frames of one clip in order, one in memory at a time, all of the same size.
@@ -60,7 +73,7 @@ class FrameSource {
   /// TruncatedError, unless Truncation::accept, after the last readable frame of a clip that is cut short.
   std::optional<Frame> next();
 
-  /// The files that frames come from; none for raw input.
+  /// The files that frames come from, of followed images the first; none for "-".
   [[nodiscard]] virtual std::vector<std::string> files() const { return {}; }
 
  protected:
@@ -80,10 +93,12 @@ class FrameSource {
   int64_t returned_ = 0;
 };
 
-/// Opens any of the sources named at SourceOptions::path and reads as much as is needed to fill info().
-/// Images are read in natural order (img2 before img10); files without an image extension are passed over.
-/// Throws UsageError for impossible options; InputError for a missing path, a device or pipe, a folder or pattern
-/// without images, a file that is no video or image, and for video files in a build without FFmpeg.
+/// Opens any of the sources named at SourceOptions::path and reads as much as is needed to fill info(): of a stream
+/// without a size its header, of followed images the first.
+/// Images are read in natural order (img2 before img10); hidden files and those without an image extension are passed
+/// over.
+/// Throws UsageError for impossible options; UnknownStreamError; InputError for a missing path, a device, a folder or
+/// pattern without images, a file that is no video or image, and for video files in a build without FFmpeg.
 [[nodiscard]] std::unique_ptr<FrameSource> open_source(const SourceOptions& options);
 
 }  // namespace visage::media

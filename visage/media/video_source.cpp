@@ -1,13 +1,16 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/error.h"
 #include "tensor/log.h"
+#include "visage/media/byte_stream.h"
 #include "visage/media/frame_name.h"
 #include "visage/media/sources.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <new>
 #include <utility>
 
 #ifdef VISAGE_FFMPEG
@@ -27,6 +30,8 @@ namespace visage::media {
 #ifndef VISAGE_FFMPEG
 
 std::unique_ptr<FrameSource> open_video(const SourceOptions& options) {
+  check<UnknownStreamError>(!is_stream(options.path), "cannot read ", shown_name(options.path),
+                            ": videos need FFmpeg, which this build has not, and raw RGB frames need their size");
   fail<InputError>("cannot read ", options.path,
                    ": video files need FFmpeg, which this build has not; install libavformat-dev, libavcodec-dev and "
                    "libswscale-dev and build again, or give a folder of images");
@@ -36,6 +41,8 @@ std::unique_ptr<FrameSource> open_video(const SourceOptions& options) {
 namespace {
 
 struct Input {
+  std::unique_ptr<ByteStream> bytes;  // of a stream; FFmpeg opens files itself
+  ffmpeg::ReaderPtr reader;           // of the bytes
   ffmpeg::InputPtr format;
   ffmpeg::CodecPtr codec;
   AVStream* stream = nullptr;
@@ -72,12 +79,14 @@ bool draws_text(AVCodecID codec) {
          codec == AV_CODEC_ID_IDF;
 }
 
-ffmpeg::CodecPtr open_decoder(const std::string& path, const AVStream& stream, const AVCodec* decoder) {
+ffmpeg::CodecPtr open_decoder(const std::string& path, const Input& input, const AVCodec* decoder) {
+  const AVStream& stream = *input.stream;
   ffmpeg::CodecPtr codec(avcodec_alloc_context3(decoder));
   int status = codec ? avcodec_parameters_to_context(codec.get(), stream.codecpar) : AVERROR(ENOMEM);
   if (status >= 0) {
     codec->max_pixels = kMaxPixels;
     codec->thread_count = cpu::num_threads();
+    if (input.bytes) codec->thread_type = FF_THREAD_SLICE;  // threads that share no frame each hold one back
     codec->pkt_timebase = stream.time_base;
     status = avcodec_open2(codec.get(), decoder, nullptr);
   }
@@ -86,23 +95,55 @@ ffmpeg::CodecPtr open_decoder(const std::string& path, const AVStream& stream, c
   return codec;
 }
 
-Input open_input(const std::string& path) {
-  ffmpeg::quiet();
+/// AVIOContext::read_packet of a ByteStream.
+int read_stream(void* stream, uint8_t* buffer, int size) {
+  const ssize_t got = static_cast<ByteStream*>(stream)->read({buffer, static_cast<size_t>(size)});
+  if (got > 0) return static_cast<int>(got);
+  if (got == 0) return AVERROR_EOF;
+  return errno == EINTR ? AVERROR_EXIT : AVERROR(errno);
+}
+
+/// Makes FFmpeg read the container from a stream.
+void attach_stream(AVFormatContext& format, const SourceOptions& options, Input& input) {
+  constexpr int kBuffer = 1 << 16;  // what a pipe holds
+  input.bytes = std::make_unique<ByteStream>(options);
+  auto* buffer = static_cast<unsigned char*>(av_malloc(kBuffer));
+  input.reader.reset(avio_alloc_context(buffer, kBuffer, 0, input.bytes.get(), read_stream, nullptr, nullptr));
+  if (!input.reader) throw std::bad_alloc();
+  format.pb = input.reader.get();
+}
+
+/// The container of a file or stream, opened, its streams known.
+Input open_container(const SourceOptions& options) {
+  const std::string path = shown_name(options.path);
+  const bool stream = is_stream(options.path);
   std::error_code error;
-  const auto bytes = std::filesystem::file_size(path, error);
+  const auto bytes = stream ? 1 : std::filesystem::file_size(path, error);
   check<InputError>(!error, "cannot read video ", path, ": ", error.message());
   check<InputError>(bytes > 0, "cannot read video ", path, ": the file is empty");
   Input input;
+  input.format.reset(avformat_alloc_context());
+  if (!input.format) throw std::bad_alloc();
+  if (stream) attach_stream(*input.format, options, input);
   AVDictionary* settings = nullptr;
-  av_dict_set(&settings, "protocol_whitelist", "file", 0);  // a playlist must not reach for the network
-  AVFormatContext* format = nullptr;
-  int status = avformat_open_input(&format, ("file:" + path).c_str(), nullptr, &settings);
+  // A playlist must not reach for the network, and one from a stream not for files either.
+  av_dict_set(&settings, "protocol_whitelist", stream ? "none" : "file", 0);
+  AVFormatContext* format = input.format.release();
+  int status = avformat_open_input(&format, stream ? "" : ("file:" + path).c_str(), nullptr, &settings);
   av_dict_free(&settings);
   input.format.reset(format);
   check<InputError>(status >= 0, "cannot read video ", path, ": ", ffmpeg::describe(status),
                     "; it is no video, or is cut short (an mp4 keeps its index at the end)");
   status = avformat_find_stream_info(format, nullptr);
   check<InputError>(status >= 0, "cannot read video ", path, ": ", ffmpeg::describe(status), "; the file is damaged");
+  return input;
+}
+
+Input open_input(const SourceOptions& options) {
+  ffmpeg::quiet();
+  const std::string path = shown_name(options.path);
+  Input input = open_container(options);
+  AVFormatContext* const format = input.format.get();
   const AVCodec* decoder = nullptr;
   const int index = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
   check<InputError>(index != AVERROR_DECODER_NOT_FOUND, "cannot decode ", path,
@@ -110,7 +151,7 @@ Input open_input(const std::string& path) {
   check<InputError>(index >= 0 && !draws_text(format->streams[index]->codecpar->codec_id), "cannot read video ", path,
                     ": it has no video stream");
   input.stream = format->streams[index];
-  input.codec = open_decoder(path, *input.stream, decoder);
+  input.codec = open_decoder(path, input, decoder);
   input.quarter_turns = quarter_turns(*input.stream);
   input.promised_packets = promised_packets(*format, input.stream);
   const AVCodecParameters& coded = *input.stream->codecpar;
@@ -123,7 +164,7 @@ Input open_input(const std::string& path) {
 
 FrameInfo describe(const std::string& path, const Input& input) {
   const AVCodecParameters& coded = *input.stream->codecpar;
-  FrameInfo info{std::filesystem::path(path).stem().string(), {coded.width, coded.height}, kDefaultFps, std::nullopt};
+  FrameInfo info{clip_name(path), {coded.width, coded.height}, kDefaultFps, std::nullopt};
   if (input.quarter_turns % 2) std::swap(info.size.width, info.size.height);
   const AVRational rate = av_guess_frame_rate(input.format.get(), input.stream, nullptr);
   if (rate.num > 0 && rate.den > 0) info.fps = av_q2d(rate);
@@ -157,7 +198,7 @@ class VideoSource final : public FrameSource {
   VideoSource(Input input, const SourceOptions& options)
       : FrameSource(describe(options.path, input), options), input_(std::move(input)) {}
 
-  std::vector<std::string> files() const override { return {options_.path}; }
+  std::vector<std::string> files() const override { return files_of_stream(options_.path); }
 
  private:
   std::optional<Frame> read(int64_t position) override {
@@ -211,7 +252,7 @@ class VideoSource final : public FrameSource {
     scaler_.reset(sws_getCachedContext(
         scaler_.release(), size.width, size.height, static_cast<AVPixelFormat>(frame_->format), size.width, size.height,
         AV_PIX_FMT_RGB24, SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr, nullptr, nullptr));
-    check<InputError>(scaler_ != nullptr, "cannot convert frames of ", options_.path,
+    check<InputError>(scaler_ != nullptr, "cannot convert frames of ", shown_name(options_.path),
                       " to RGB; convert it to H.264 mp4");
     const int full_range = frame_->color_range == AVCOL_RANGE_JPEG;
     sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(frame_->colorspace), full_range,
@@ -227,13 +268,16 @@ class VideoSource final : public FrameSource {
 
   /// At the end of the file: were these all the frames it promised?
   void check_complete(int64_t frames) {
-    if (damaged_ > 0) log::warn(options_.path, ": ", damaged_, " damaged packets were passed over");
+    if (damaged_ > 0) log::warn(shown_name(options_.path), ": ", damaged_, " damaged packets were passed over");
     if (!cut_short() || std::exchange(reported_, true)) return;
+    check<InputError>(frames > 0 || !input_.bytes, "no frame of video ", shown_name(options_.path),
+                      " could be read as it came; an mp4 with its index at the end has to be a file");
     const std::string of = input_.promised_packets > 0 ? " of " + std::to_string(input_.promised_packets) : "";
     if (options_.truncation == Truncation::accept) {
-      return log::warn(options_.path, " is cut short; going on with the ", frames, of, " frames that could be read");
+      return log::warn(shown_name(options_.path), " is cut short; going on with the ", frames, of,
+                       " frames that could be read");
     }
-    fail<TruncatedError>("video ", options_.path, " is cut short: ", frames, of,
+    fail<TruncatedError>("video ", shown_name(options_.path), " is cut short: ", frames, of,
                          " frames could be read; copy the file again, or accept the frames that are there");
   }
 
@@ -267,7 +311,12 @@ class VideoSource final : public FrameSource {
 }  // namespace
 
 std::unique_ptr<FrameSource> open_video(const SourceOptions& options) {
-  return std::make_unique<VideoSource>(open_input(options.path), options);
+  try {
+    return std::make_unique<VideoSource>(open_input(options), options);
+  } catch (const InputError& error) {
+    if (!is_stream(options.path)) throw;
+    fail<UnknownStreamError>("", error.what(), "; raw RGB frames need their size");
+  }
 }
 
 #endif

@@ -3,6 +3,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace visage::media::test {
@@ -28,5 +31,30 @@ inline double mean_difference(const Image& a, const Image& b) {
   for (size_t i = 0; i < a.rgb.size(); ++i) sum += std::abs(a.rgb[i] - b.rgb[i]);
   return sum / static_cast<double>(a.rgb.size());
 }
+
+/// Binary PPM of one colour; the red channel tells frames apart.
+inline std::string ppm(int width, int height, int red) {
+  std::string text = "P6\n" + std::to_string(width) + ' ' + std::to_string(height) + "\n255\n";
+  for (int i = 0; i < width * height; ++i) text += {static_cast<char>(red), '\x40', '\x80'};
+  return text;
+}
+
+/// A stream that ends after `bytes`, as a closed pipe does. They have to fit into a pipe: 64 KiB.
+struct Pipe {
+  explicit Pipe(const std::string& bytes) {
+    int ends[2];
+    if (::pipe(ends) != 0) throw std::runtime_error("pipe");
+    read_end = ends[0];
+    const bool written =
+        bytes.size() <= 1 << 16 && ::write(ends[1], bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
+    ::close(ends[1]);
+    if (!written) throw std::runtime_error("write");
+  }
+  ~Pipe() { ::close(read_end); }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+
+  int read_end;
+};
 
 }  // namespace visage::media::test
