@@ -59,8 +59,9 @@ Tensor Tensor::from_storage(std::shared_ptr<Storage> storage, std::size_t byte_o
                             const Dims& stride, DType dtype) {
   std::int64_t last = 0;
   for (int i = 0; i < size.rank; ++i) last += (size.d[i] - 1) * stride.d[i];
-  const std::size_t end =
-      size.numel() == 0 ? byte_offset : byte_offset + (static_cast<std::size_t>(last) + 1) * size_of(dtype);
+  const bool is_empty = size.numel() == 0;
+  if (is_empty) byte_offset = 0;  // its place may lie behind the end, as that of the second of two parts without rows
+  const std::size_t end = is_empty ? 0 : byte_offset + (static_cast<std::size_t>(last) + 1) * size_of(dtype);
   check<ShapeError>(end <= storage->bytes(), "Tensor: size ", size, " with stride ", stride, " needs byte ", end,
                     " of a storage of ", storage->bytes());
   Tensor result;

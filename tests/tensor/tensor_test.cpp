@@ -85,6 +85,8 @@ TEST(Tensor, AliasMustStayInsideTheStorage) {
   EXPECT_THROW(Tensor::alias(base, {3, 4}, {5, 1}), ShapeError);
   EXPECT_THROW(Tensor::alias(base, {12}, {1}, 1), ShapeError);
   EXPECT_NO_THROW(Tensor::alias(base, {0}, {1}, 12));
+  EXPECT_NO_THROW(Tensor::alias(Tensor::empty({0, 4}), {0, 2}, {4, 1}, 2));
+  EXPECT_THROW(Tensor::alias(Tensor::empty({0, 4}), {1, 2}, {4, 1}, 2), ShapeError);
 }
 
 TEST(Tensor, ForeignMemoryIsKeptAlive) {

@@ -29,6 +29,13 @@ TEST(Concatenate, PutsPartsInOrder) {
   EXPECT_EQ(test::values_of(ops::narrow(ops::concatenate({half, half}, 0), 0, 2, 2)), test::values_of(half));
 }
 
+TEST(Concatenate, TakesPartsWithoutRows) {
+  const Tensor none = Tensor::empty({0, 3, 2});
+  const Tensor y = ops::concatenate({none, none}, 1);
+  EXPECT_EQ(y.size(), (Dims{0, 6, 2}));
+  EXPECT_EQ(ops::narrow(y, 1, 3, 2).size(), (Dims{0, 2, 2}));
+}
+
 TEST(Concatenate, RefusesWhatDoesNotFit) {
   const Tensor a = Tensor::zeros({2, 3});
   EXPECT_THROW((void)ops::concatenate({}, 0), ShapeError);
