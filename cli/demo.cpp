@@ -130,8 +130,7 @@ DemoRun run(const pseudo::PseudoVideo& video, std::string title, TrackCommand co
   return run;
 }
 
-std::string alpha_of(const DemoCommand& command) {
-  const Config config = config::load_config(command.config, command.overrides);
+std::string alpha_of(const Config& config) {
   char text[24];
   std::snprintf(text, sizeof text, "%.3g", config.tracking.alpha);
   return text;
@@ -160,12 +159,19 @@ std::pair<DemoClip, pseudo::PseudoVideo> make_clip(const DemoCommand& command, p
 
 DemoClip swap_clip(const DemoCommand& command) {
   auto [clip, video] = make_clip(command, pseudo::Mode::swap);
-  const std::string alpha = alpha_of(command);
+  const Config config = config::load_config(command.config, command.overrides);
+  const std::string alpha = alpha_of(config);
   clip.title = "Swap: the objects exchange their paths";
   clip.text =
       "From one frame to the next, every object continues where another one was. Position misleads; only how "
-      "the objects look tells them apart. The same detections are tracked twice: with appearance (alpha = " +
-      alpha + ", the share of appearance in the similarity) and without (alpha = 0, object embeddings alone).";
+      "the objects look tells them apart. ";
+  if (config.model.detector.mode == Mode::offline) {
+    clip.text += "An offline model sees the frames before and after it together.";
+    clip.runs.push_back(run(video, "Offline", track_command(command, "swap", "swap")));
+    return std::move(clip);
+  }
+  clip.text += "The same detections are tracked twice: with appearance (alpha = " + alpha +
+               ", the share of appearance in the similarity) and without (alpha = 0, object embeddings alone).";
   clip.runs.push_back(run(video, "With appearance, alpha = " + alpha, track_command(command, "swap", "swap")));
   TrackCommand without = track_command(command, "swap", "swap_without_appearance");
   without.overrides.emplace_back("tracking.alpha=0");

@@ -89,17 +89,18 @@ void score_model(const EvalCommand& command, const VideoDataset& dataset, Evalua
   const std::unique_ptr<Model> model = load_model(config.model, command.weights, notes);
   for (const std::string& note : notes) log::info(note);
   const pipeline::PipelineOptions options = config::pipeline_options(config, command.plan, command.precision);
-  const std::unique_ptr<Detector> detector = pipeline::make_detector(*model, command.plan, command.precision);
+  const pipeline::Network network(*model, options);
   const Interrupt interrupt;
   std::int64_t total = 0, done = 0;
   for (const annotation::Video& video : videos) total += video.length();
   Progress progress(total, command.verbosity);
   for (const annotation::Video& video : videos) {
-    const std::vector<pipeline::TrackAssembler> tracks = evaluation::track_video(
-        *detector, options, {&config.tracking, 1}, video, image_folder(command), [&](std::int64_t frames) {
-          check<Error>(!interrupt.requested(), "interrupted; nothing was written");
-          progress.update(done + frames);
-        });
+    const std::vector<pipeline::TrackAssembler> tracks =
+        evaluation::track_video(*network.source(), options.assembly, {&config.tracking, 1}, video,
+                                image_folder(command), [&](std::int64_t frames) {
+                                  check<Error>(!interrupt.requested(), "interrupted; nothing was written");
+                                  progress.update(done + frames);
+                                });
     const std::vector<Prediction> predictions = evaluation::predictions_of(tracks.front(), video, ids);
     done += video.length();
     evaluator.add(predictions);
@@ -163,6 +164,7 @@ void define_eval(CLI::App& program) {
   add_weights(app, c.weights);
   add_precision(app, c.precision);
   add_threads(app, c.threads);
+  add_config_option(app, kMode, c.overrides, "Tracking");
   add_config_option(app, kTracker, c.overrides, "Tracking");
   app.add_option("--min-score", c.tracking.min_score, "Least score of the tracks that HOTA, IDF1 and ID switches see")
       ->capture_default_str()

@@ -77,6 +77,9 @@ inline constexpr ConfigOption kShortestEdge = {"--shortest-edge", "inference.sho
                                                "Resize frames so that the shorter side has this length"};
 inline constexpr ConfigOption kTracker = {"--tracker", "tracking.tracker", "visage|minvis|idol|ctvis|qdtrack",
                                           "How objects are followed from frame to frame (docs/trackers.md)"};
+inline constexpr ConfigOption kMode = {
+    "--mode", "model.detector.mode", "online|offline",
+    "What the weights are: VISAGE, which goes frame by frame, or Mask2Former-VIS, which sees chunks of the video"};
 /// After add_config() with the same overrides: CLI11 fills them in the order in which options are defined.
 void add_config_option(CLI::App& app, const ConfigOption& option, Strings& overrides, const char* group);
 

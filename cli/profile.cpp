@@ -179,22 +179,30 @@ void profile_track(const ProfileCommand& command, std::ostream& out) {
   pipeline::PipelineOptions options = config::pipeline_options(config, command.plan, command.precision);
   options.in_flight = 1;  // a latency ends with the masks of the frame it began with
   pipeline::VideoPipeline video(*model, options);
-  const int window = config.inference.window;
-  std::deque<media::Frame> frames = clip(size, std::int64_t{window} * (command.warmup + 2 * command.repeats));
+  const bool offline = config.model.detector.mode == Mode::offline;
+  const int window = offline ? config.inference.chunk - config.inference.overlap : config.inference.window;
+  const int before = offline ? config.inference.overlap : 0;  // a chunk begins with these of the one before
+  std::deque<media::Frame> frames = clip(size, before + std::int64_t{window} * (command.warmup + 2 * command.repeats));
+  const auto feed = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      (void)video.feed(std::move(frames.front()));
+      frames.pop_front();
+    }
+  };
+  feed(before);
+  const char* const unit = offline ? "chunk" : window == 1 ? "frame" : "window";
   const Measurement measurement =
-      profile::measure({device, window == 1 ? "frame" : "window", command.warmup, command.repeats}, [&] {
-        for (int i = 0; i < window; ++i) {
-          (void)video.feed(std::move(frames.front()));
-          frames.pop_front();
-        }
-      });
+      profile::measure({device, unit, command.warmup, command.repeats}, [&] { feed(window); });
   profile::Conditions how = conditions("track", command, device, command.precision);
   how["frame"] = text_of(size) + ", network input " + std::to_string(video.mask_sizes().image.width) + "x" +
                  std::to_string(video.mask_sizes().image.height);
   how["weights"] = weights.file.empty() ? "test weights " + weights.test_weights : weights.file;
   if (video.graph_nodes() > 0)
     how["graph"] = std::to_string(video.graph_nodes()) + " nodes, from pixels to tracks; recorded frames run op by op";
-  if (window > 1) how["frames of a window"] = std::to_string(window);
+  if (offline)
+    how["new frames of a chunk"] = std::to_string(window) + " of " + std::to_string(config.inference.chunk);
+  else if (window > 1)
+    how["frames of a window"] = std::to_string(window);
   report(command, measurement, set_precision(command.precision, device), how, out);
 }
 

@@ -153,6 +153,9 @@ class TrackRun {
 };
 
 constexpr ConfigOption kTrackingOptions[] = {
+    kMode,
+    {"--chunk", "inference.chunk", "N", "Frames that an offline model sees together"},
+    {"--overlap", "inference.overlap", "N", "Frames that two chunks share, at most half of them"},
     {"--scores", "inference.scores", "video|online",
      "Classes and scores from the whole video, at its end, or from the frames so far, with every frame"},
     {"--window", "inference.window", "N", "Frames detected together; results do not depend on it"},
@@ -170,6 +173,8 @@ TrackSummary track(const TrackCommand& command) {
   const Config config = config::load_config(command.config, command.overrides);
   check_threads(command.threads);
   check_choice(command.weights);
+  check<UsageError>(command.embeddings == pipeline::Embeddings::discard || config.model.detector.mode == Mode::online,
+                    "an offline model has no embeddings; leave out --dump-embeddings");
   (void)chosen_labels(command.classes, config);  // refuses an unknown class before anything is opened
   const Interrupt interrupt;
   const pipeline::OutputFolder folder =

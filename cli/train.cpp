@@ -148,6 +148,7 @@ void define_train(CLI::App& program) {
                               "  visage train --output runs/small --resume\n"
                               "  visage train --output runs/small --resume --set train.steps=20000");
   add_config(app, c.config, c.overrides);
+  add_config_option(app, kMode, c.overrides, "Configuration");
   app.add_option("-o,--output", c.run.folder,
                  "Folder of the run: metrics.jsonl, checkpoints, report.html, model.safetensors")
       ->required()

@@ -1,11 +1,11 @@
 #include "train/run.h"
 
 #include "nn/checkpoint/checkpoint.h"
-#include "nn/checkpoint/load.h"
 #include "nn/init/init.h"
 #include "tensor/files.h"
 #include "train/checkpoints.h"
 #include "train/report.h"
+#include "visage/model/load_weights.h"
 
 #include <nlohmann/json.hpp>
 
@@ -115,11 +115,7 @@ void Run::initialise() {
       model_.params(),
       {.seed = static_cast<std::uint64_t>(recipe().seed), .heads = detector.heads, .points = detector.points});
   if (options_.init_weights.empty() || options_.start == RunOptions::Start::resume) return;
-  const nn::LoadReport loaded =
-      nn::load_into(model_.params(), nn::read_checkpoint(options_.init_weights), nn::image_checkpoint_options());
-  check<CheckpointError>(loaded.non_finite.empty(), "", options_.init_weights, ": ", loaded.non_finite.size(),
-                         " tensors hold NaN or infinity, the first is ",
-                         loaded.non_finite.empty() ? "" : loaded.non_finite.front(), "; use another checkpoint");
+  const nn::LoadReport loaded = load_weights(model_, options_.init_weights, nn::image_checkpoint_options());
   if (is_first()) observer_.note(options_.init_weights + ": " + loaded.summary());
 }
 

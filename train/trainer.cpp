@@ -13,6 +13,7 @@
 #include "tensor/stage_timer.h"
 #include "tensor/transfer.h"
 #include "train/data/sources.h"
+#include "visage/model/load_weights.h"
 
 #include <nlohmann/json.hpp>
 
@@ -85,10 +86,10 @@ std::string joined(const std::vector<std::string>& clips) {
   return text;
 }
 
-constexpr const char* kStepName = "optimizer.step";
-constexpr const char* kMeanName = "optimizer.exp_avg.";
-constexpr const char* kSquareName = "optimizer.exp_avg_sq.";
-constexpr const char* kAverageName = "ema.";
+const std::string kStepName = std::string(kOptimizerState) + "step";
+const std::string kMeanName = std::string(kOptimizerState) + "exp_avg.";
+const std::string kSquareName = std::string(kOptimizerState) + "exp_avg_sq.";
+const std::string kAverageName = kAveragedWeights;
 
 }  // namespace
 
@@ -215,7 +216,7 @@ void Trainer::load(const std::string& path) {
   }
   const std::int64_t steps = *step->data<std::int64_t>();
   std::erase_if(file.tensors, [](const nn::NamedTensor& t) {
-    return t.name.starts_with("optimizer.") || t.name.starts_with(kAverageName);
+    return t.name.starts_with(kOptimizerState) || t.name.starts_with(kAverageName);
   });
   (void)nn::load_into(model_.params(), file, {});
   for (const auto& [from, to] : copies) copy_into(to, from);
@@ -269,6 +270,7 @@ Batch Trainer::next_batch(StepReport& report) {
   const double start = seconds_now();
   Batch batch = loader_->next();
   report.data_seconds += seconds_now() - start;
+  if (config_.model.detector.mode == Mode::offline) return batch;  // an instance is one of the clip, not of a frame
   for (std::int64_t clip = 0; clip < batch.clips; ++clip) {
     const auto first = batch.targets.begin() + clip * batch.frames;
     std::vector<FrameTargets> frames(first, first + batch.frames);
@@ -280,7 +282,7 @@ Batch Trainer::next_batch(StepReport& report) {
 
 std::vector<BatchShare> Trainer::join_parts(std::vector<Batch>& batches) const {
   // A row a part of the step, in their order: a batch after the other, in it a process after the other.
-  enum Column : std::uint8_t { frames, matched, instances, class_weight, anchors, height, width, columns };
+  enum Column : std::uint8_t { items, matched, instances, class_weight, anchors, height, width, columns };
   const std::int64_t processes = world_.size();
   const Tensor table = Tensor::zeros({std::ssize(batches) * processes, columns}, DType::f64);
   const auto row = [&](std::size_t batch, std::int64_t process) {
@@ -291,7 +293,7 @@ std::vector<BatchShare> Trainer::join_parts(std::vector<Batch>& batches) const {
         count_targets(batches[i].targets, batches[i].frames, model_.config(), losses_of(config_.train));
     const Dims& images = batches[i].images.size();
     double* const mine = row(i, world_.rank());
-    mine[frames] = counts.frames;
+    mine[items] = counts.items;
     mine[matched] = counts.matched;
     mine[instances] = counts.instances;
     mine[class_weight] = counts.class_weight;
@@ -307,10 +309,10 @@ std::vector<BatchShare> Trainer::join_parts(std::vector<Batch>& batches) const {
     for (std::int64_t process = 0; process < processes; ++process) {
       const double* const part = row(i, process);
       if (process == world_.rank())
-        shares[i] = {.first_frame = std::llround(total[frames]),
-                     .first_mask = std::llround(total[matched]),
+        shares[i] = {.first_item = std::llround(total[items]),
+                     .first_match = std::llround(total[matched]),
                      .class_weight = part[class_weight]};
-      for (const Column c : {frames, matched, instances, class_weight, anchors}) total[c] += part[c];
+      for (const Column c : {items, matched, instances, class_weight, anchors}) total[c] += part[c];
       for (const Column c : {height, width}) total[c] = std::max(total[c], part[c]);
     }
   for (Batch& batch : batches) pad_batch(batch, std::llround(total[height]), std::llround(total[width]));
@@ -349,7 +351,8 @@ TrainingLosses Trainer::back_propagate(const Batch& batch, const BatchShare& sha
   const Device device = model_.device();
   // All that the device is given goes there before its first kernel: a copy behind queued work would wait for it.
   const Tensor images = to_device(batch.images, device);
-  const BatchTargets targets(batch.targets, device);
+  const BatchTargets targets(
+      config_.model.detector.mode == Mode::offline ? clip_targets(batch.targets, batch.frames) : batch.targets, device);
   TrainingLosses losses = objective_(images, targets, batch.frames, points_of_step(recipe.seed, step_, device), share);
   const StageTimer timer("backward");
   if (reducer_ && last)

@@ -1,6 +1,7 @@
 // Whole frames through the official R50 architecture (100 queries): resize, network, tracker, masks at the output
 // size, run lengths. Deterministic weights; half of all mask pixels are foreground, more than in real videos. Reported
-// are wall time and core-seconds (CPU time of all threads) a frame and the share of every stage.
+// are wall time and core-seconds (CPU time of all threads) a frame and the share of every stage. track_chunks: the
+// offline model on chunks of 10 frames, 3 of which the chunk before has; an iteration is the 7 new ones.
 #include "nn/init/test_weights.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/stage_timer.h"
@@ -17,13 +18,19 @@ namespace {
 
 using namespace visage;
 
-const Model& model() {
-  static const auto made = [] {
-    auto m = std::make_unique<Model>(ModelConfig{});
-    nn::fill_test_weights(m->params(), "public");
-    return m;
-  }();
-  return *made;
+std::unique_ptr<Model> make_model(Mode mode) {
+  ModelConfig config;
+  config.detector.mode = mode;
+  auto model = std::make_unique<Model>(config);
+  nn::fill_test_weights(model->params(), "public");
+  return model;
+}
+
+const Model& model(Mode mode) {
+  static const std::unique_ptr<Model> online = make_model(Mode::online);
+  if (mode == Mode::online) return *online;
+  static const std::unique_ptr<Model> offline = make_model(Mode::offline);
+  return *offline;
 }
 
 // A moving pattern, so that no two frames are equal.
@@ -36,32 +43,54 @@ media::Frame frame_of(media::Size size, int t) {
   return frame;
 }
 
-void track_frames(benchmark::State& state, media::Size size, Precision precision) {
+/// An iteration feeds `frames` frames, after `before` that are not measured.
+void track(benchmark::State& state, Mode mode, media::Size size, Precision precision, int before, int frames) {
   std::unique_ptr<pipeline::VideoPipeline> video;
   try {
     video = std::make_unique<pipeline::VideoPipeline>(
-        model(), pipeline::PipelineOptions{.precision = precision, .shortest_edge = size.height, .window = 1});
+        model(mode), pipeline::PipelineOptions{.precision = precision, .shortest_edge = size.height, .window = 1});
   } catch (const UsageError& error) {
     state.SkipWithError(error.what());
     return;
   }
   int t = 0;
-  for (; t < 2; ++t) benchmark::DoNotOptimize(video->feed(frame_of(size, t)));  // packs weights, plans primitives
+  for (; t < before; ++t) benchmark::DoNotOptimize(video->feed(frame_of(size, t)));  // packs weights, plans primitives
   reset_stage_times();
   for (auto _ : state) {
     state.PauseTiming();
-    media::Frame frame = frame_of(size, t++);
+    std::vector<media::Frame> fed;
+    for (int i = 0; i < frames; ++i) fed.push_back(frame_of(size, t++));
     state.ResumeTiming();
-    benchmark::DoNotOptimize(video->feed(std::move(frame)));
+    for (media::Frame& frame : fed) benchmark::DoNotOptimize(video->feed(std::move(frame)));
   }
+  const auto all_frames = static_cast<double>(frames) * static_cast<double>(state.iterations());
   for (const StageTime& stage : stage_times())
-    state.counters[stage.name + "_cpu_ms"] = 1e3 * stage.cpu_seconds / static_cast<double>(stage.calls);
+    state.counters[stage.name + "_cpu_ms"] = 1e3 * stage.cpu_seconds / all_frames;
   // Of the whole process: run one case at a time (--benchmark_filter) to have its own peak.
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   state.counters["process_peak_MB"] = static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
+void track_frames(benchmark::State& state, media::Size size, Precision precision) {
+  track(state, Mode::online, size, precision, 2, 1);
+}
+
+void track_chunks(benchmark::State& state, media::Size size, Precision precision) {
+  const pipeline::PipelineOptions chunks;
+  track(state, Mode::offline, size, precision, chunks.chunk, chunks.chunk - chunks.overlap);
+}
+
+BENCHMARK_CAPTURE(track_chunks, 360x640_f32, media::Size{640, 360}, Precision::f32)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(2);
+BENCHMARK_CAPTURE(track_chunks, 360x640_bf16, media::Size{640, 360}, Precision::bf16)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(2);
 BENCHMARK_CAPTURE(track_frames, 480x864_f32, media::Size{864, 480}, Precision::f32)
     ->Unit(benchmark::kMillisecond)
     ->MeasureProcessCPUTime()

@@ -3,7 +3,14 @@
 
 namespace visage {
 
+/// What a query describes.
+enum class Mode {
+  online,   // an object in one frame
+  offline,  // an object in all frames of a clip: Mask2Former-VIS (Cheng et al. 2021)
+};
+
 struct Mask2FormerConfig {
+  Mode mode = Mode::online;
   int num_classes = 40;
   int num_queries = 100;
   int hidden = 256;  // channels of tokens, queries and mask features; a multiple of `heads` and of 32

@@ -33,24 +33,43 @@ Tensor gather_items(const Tensor& x, const Tensor& indices) {
   return ops::reshape(ops::gather_rows(as_rows(x), indices), size);
 }
 
-/// Mask logits [M, h, w] of the matched queries, frame by frame. Neighbouring frames with equally many of them, as
-/// those of a clip have, are one product.
+/// Frames of an item, whose maps lie one below the other.
+std::int64_t frames_of(const Tensor& mask_features, const BatchTargets& targets) {
+  return mask_features.size(0) / targets.instances.items();
+}
+
+/// Masks [R, T * H, W] of items as those of their frames, [R * T, H, W].
+Tensor as_planes(const Tensor& masks, std::int64_t frames) {
+  return ops::reshape(masks, {masks.size(0) * frames, masks.size(1) / frames, masks.size(2)});
+}
+
+/// Points [R, P, 2] of items as those of their frames, [R * frames, P, 2].
+Tensor in_every_frame(const Tensor& points, std::int64_t frames) {
+  if (frames == 1) return points;
+  const std::vector<Tensor> copies(frames, points);
+  return ops::reshape(ops::concatenate(copies, 1), {points.size(0) * frames, points.size(1), points.size(2)});
+}
+
+/// Mask logits [M * T, h, w] of the matched queries, item by item. Neighbouring items with equally many of them, as the
+/// frames of a clip are, are one product.
 Tensor matched_logits(const HeadOutput& head, const Tensor& mask_features, const ops::RowRanges& instances,
                       const Tensor& queries) {
-  const Dims& map = mask_features.size();  // [N, h, w, C]
+  const Dims& map = mask_features.size();  // [N * T, h, w, C]
+  const std::int64_t count = instances.items(), frames = map[0] / count;
   const Tensor embeddings = ops::gather_rows(ops::reshape(head.mask_embedding, {-1, map[3]}), queries);
   const auto matched = [&](std::int64_t n) { return std::min(instances.count(n), head.mask_embedding.size(1)); };
   std::vector<Tensor> logits;
-  for (std::int64_t n = 0, row = 0; n < map[0];) {
-    std::int64_t frames = 1;
-    while (n + frames < map[0] && matched(n + frames) == matched(n)) ++frames;
-    const std::int64_t rows = frames * matched(n);
+  for (std::int64_t n = 0, row = 0; n < count;) {
+    std::int64_t items = 1;
+    while (n + items < count && matched(n + items) == matched(n)) ++items;
+    const std::int64_t rows = items * matched(n);
     if (rows > 0) {
-      const Tensor own = ops::reshape(ops::narrow(embeddings, 0, row, rows), {frames, matched(n), map[3]});
-      const Tensor pixels = ops::reshape(ops::narrow(mask_features, 0, n, frames), {frames, map[1] * map[2], map[3]});
-      logits.push_back(ops::reshape(ops::matmul_nt(own, pixels), {rows, map[1], map[2]}));
+      const Tensor own = ops::reshape(ops::narrow(embeddings, 0, row, rows), {items, matched(n), map[3]});
+      const Tensor pixels = ops::reshape(ops::narrow(mask_features, 0, n * frames, items * frames),
+                                         {items, frames * map[1] * map[2], map[3]});
+      logits.push_back(ops::reshape(ops::matmul_nt(own, pixels), {rows * frames, map[1], map[2]}));
     }
-    n += frames;
+    n += items;
     row += rows;
   }
   if (logits.empty()) return Tensor::zeros({0, map[1], map[2]}, DType::f32, mask_features.device());
@@ -66,10 +85,15 @@ MaskCriterion::MaskCriterion(int num_classes, const CriterionConfig& config, Dev
 
 Tensor MaskCriterion::matching_cost(const HeadOutput& head, const Tensor& mask_features, const BatchTargets& targets,
                                     const Points& draw) const {
-  const Tensor points = draw(PointDraw::Use::matching, mask_features.size(0), config_.num_points);
-  const Tensor logits = ops::matmul_nt(head.mask_embedding, ops::point_sample(mask_features, points));  // [N, Q, P]
+  const std::int64_t items = targets.instances.items(), frames = frames_of(mask_features, targets);
+  const Tensor points = draw(PointDraw::Use::matching, items, config_.num_points);
+  const Tensor sampled = ops::point_sample(mask_features, in_every_frame(points, frames));  // [N * T, P, C]
+  const Tensor logits =
+      ops::matmul_nt(head.mask_embedding, ops::reshape(sampled, {items, frames * points.size(1), sampled.size(2)}));
   const Tensor points_of_masks = gather_items(points, targets.instances.item_of_row());
-  const Tensor masks = ops::point_sample_planes(targets.masks, points_of_masks);
+  const Tensor sampled_masks =
+      ops::point_sample_planes(as_planes(targets.masks, frames), in_every_frame(points_of_masks, frames));
+  const Tensor masks = ops::reshape(sampled_masks, {targets.instances.rows(), frames * points.size(1)});
   return ops::matching_cost(
       head.class_logits, logits, targets.instances, targets.labels, masks,
       {.classes = config_.class_weight, .mask = config_.mask_weight, .dice = config_.dice_weight});
@@ -86,7 +110,8 @@ void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_featu
   const Tensor random = draw(PointDraw::Use::random, count, points - certain);
   const Tensor chosen = ops::uncertain_points(autograd::detach(logits), candidates, random, points);
   const Tensor sampled = ops::point_sample_planes(logits, chosen);
-  const Tensor truth = ops::point_sample_planes(gather_items(targets.masks, matches.instances), chosen);
+  const Tensor masks = as_planes(gather_items(targets.masks, matches.instances), frames_of(mask_features, targets));
+  const Tensor truth = ops::point_sample_planes(masks, chosen);
   out.losses.push_back({"loss_mask" + suffix, config_.mask_weight, ops::sigmoid_ce_loss(sampled, truth, num_masks)});
   out.losses.push_back({"loss_dice" + suffix, config_.dice_weight, ops::dice_loss(sampled, truth, num_masks)});
 }
@@ -94,15 +119,16 @@ void MaskCriterion::mask_losses(const HeadOutput& head, const Tensor& mask_featu
 CriterionOutput MaskCriterion::operator()(std::span<const HeadOutput> heads, const Tensor& mask_features,
                                           const BatchTargets& targets, const UniformSource& uniform,
                                           const BatchShare& share) const {
-  check<ShapeError>(!heads.empty() && targets.instances.items() == mask_features.size(0),
-                    "MaskCriterion: ", targets.instances.items(), " frames of targets for mask features ",
-                    mask_features.size());
+  const std::int64_t items = targets.instances.items();
+  check<ShapeError>(!heads.empty() && heads[0].mask_embedding.size(0) == items && mask_features.size(0) % items == 0,
+                    "MaskCriterion: targets of ", items, " items for mask features ", mask_features.size());
+  const std::int64_t frames = frames_of(mask_features, targets);
   const double num_masks =
       std::max(share.instances > 0 ? share.instances : static_cast<double>(targets.instances.rows()), 1.0);
   CriterionOutput out;
   const auto run = [&](const HeadOutput& head, const std::string& suffix) {
     const Points draw = [&, index = out.costs.size()](PointDraw::Use use, std::int64_t rows, std::int64_t points) {
-      const std::int64_t first = use == PointDraw::Use::matching ? share.first_frame : share.first_mask;
+      const std::int64_t first = use == PointDraw::Use::matching ? share.first_item : share.first_match * frames;
       return to_device(uniform({rows, points, 2}, {use, index, first}), mask_features.device());
     };
     {

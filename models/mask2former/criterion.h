@@ -25,14 +25,14 @@ struct PointDraw {
 };
 
 /// Draws uniform numbers in [0, 1) of the given shape, where the model is (else they are copied there, for which the
-/// host may have to wait): for the matching a row a frame, for the losses a row a matched mask. The criterion asks for
-/// them in a fixed order.
+/// host may have to wait): for the matching a row an item, for the losses a row a matched mask of a frame. The
+/// criterion asks for them in a fixed order.
 using UniformSource = std::function<Tensor(const Dims& shape, const PointDraw& draw)>;
 
 /// What a batch must know of a larger one of which it is a part, on one of several processes or one of several that are
 /// accumulated, so that the losses of the parts add up to that of the whole. By default it is the whole.
 struct BatchShare {
-  std::int64_t first_frame = 0, first_mask = 0;  // frames and matched masks of the parts before
+  std::int64_t first_item = 0, first_match = 0;  // items and matched instances of the parts before
   double instances = 0;                          // of all parts: divides the mask losses; 0: those of this one
   double class_weight = 1;                       // this part's share of the weights of all class labels
   double anchors = 0;                            // of all parts: divides the embedding losses; 0: those of this one
@@ -53,9 +53,11 @@ struct CriterionOutput {
   std::vector<Tensor> costs;  // [N, Q, most instances of a frame]
 };
 
-/// The set-prediction loss of Mask2Former (Cheng et al. 2022, section 3.3) on every head, frame by frame: queries are
+/// The set-prediction loss of Mask2Former (Cheng et al. 2022, section 3.3) on every head, item by item: queries are
 /// matched to instances by class, point-sampled mask and dice cost; matched queries learn the class and the mask,
-/// the others "no object". Mask terms are divided by the number of instances over all frames.
+/// the others "no object". Mask terms are divided by the number of instances over all items. An item is a frame, or for
+/// Mask2Former-VIS (Cheng et al. 2021) a clip of T frames, whose instances are volumes: the matching compares them at
+/// the same points of every frame, and the mask terms are summed over the frames.
 ///
 /// Mask logits are linear in the mask features, so the matching samples the features once a frame and multiplies, and
 /// full logits exist only for matched queries (identity I30). How many queries are matched does not depend on the
@@ -65,7 +67,7 @@ class MaskCriterion {
  public:
   MaskCriterion(int num_classes, const CriterionConfig& config, Device device);
 
-  /// heads: from the decoder; mask_features [N, h, w, C]; targets: of the N frames.
+  /// heads: from the decoder, of N items; mask_features [N * T, h, w, C]; targets: of the N items.
   CriterionOutput operator()(std::span<const HeadOutput> heads, const Tensor& mask_features,
                              const BatchTargets& targets, const UniformSource& uniform,
                              const BatchShare& share = {}) const;

@@ -22,8 +22,9 @@ Tensor attend(const nn::AttentionProjections& p, const Tensor& query, const Tens
 
 Tensor mask_logits(const Tensor& embedding, const Tensor& mask_features) {
   const Dims& map = mask_features.size();
-  const Tensor pixels = ops::reshape(mask_features, {map[0], map[1] * map[2], map[3]});
-  return ops::reshape(ops::matmul_nt(embedding, pixels), {map[0], embedding.size(1), map[1], map[2]});
+  const std::int64_t items = embedding.size(0);
+  const Tensor pixels = ops::reshape(mask_features, {items, map[0] / items * map[1] * map[2], map[3]});
+  return ops::reshape(ops::matmul_nt(embedding, pixels), {items, embedding.size(1), map[0] / items * map[1], map[2]});
 }
 
 MaskedDecoder::MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& config) : config_(config) {
@@ -53,6 +54,12 @@ MaskedDecoder::MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& co
   mask_embed_ = nn::Mlp(scope / "mask_embed", {hidden, hidden, hidden, hidden});
 }
 
+Tensor MaskedDecoder::position(const ops::LevelShape& shape, std::int64_t frames, Device device) const {
+  const std::int64_t half = config_.hidden / 2;
+  return config_.mode == Mode::online ? ops::sine_position(shape.height, shape.width, half, device)
+                                      : ops::sine_position_3d(frames, shape.height, shape.width, half, device);
+}
+
 HeadOutput MaskedDecoder::predict(const Tensor& query, const PixelFeatures& features,
                                   std::span<const Tensor> level_features, int head) const {
   const Tensor normed = norm_(query);
@@ -62,31 +69,39 @@ HeadOutput MaskedDecoder::predict(const Tensor& query, const PixelFeatures& feat
   const int level = head % config_.levels;
   const ops::LevelShape& shape = features.shapes[level];
   const autograd::NoGrad constant;  // the attention mask is a decision, not a function with a gradient
-  out.blocked = ops::attention_mask(
-      level_features.empty() ? out.mask_logits : mask_logits(out.mask_embedding, level_features[level]), shape.height,
-      shape.width);
+  const Tensor logits =
+      level_features.empty() ? out.mask_logits : mask_logits(out.mask_embedding, level_features[level]);
+  const std::int64_t items = query.size(0), queries = query.size(1), frames = features.mask_features.size(0) / items;
+  const Tensor planes = ops::reshape(logits, {items, queries * frames, logits.size(2) / frames, logits.size(3)});
+  out.blocked = ops::reshape(ops::attention_mask(planes, shape.height, shape.width),
+                             {items, queries, frames * shape.height * shape.width});
   return out;
 }
 
-DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features, MaskDetail detail) const {
+DecoderOutput MaskedDecoder::operator()(const PixelFeatures& features, MaskDetail detail, std::int64_t frames) const {
+  const std::int64_t images = features.tokens.size(0);
+  check<ShapeError>(frames >= 1 && images % frames == 0 && (config_.mode == Mode::offline || frames == 1),
+                    "MaskedDecoder: ", images, " images are no clips of ", frames,
+                    " frames; a decoder of single frames takes clips of 1");
   std::vector<Tensor> level_features;
   if (detail == MaskDetail::embeddings) {
     const autograd::NoGrad constant;
     for (const ops::LevelShape& shape : features.shapes)
       level_features.push_back(ops::resize_bilinear(features.mask_features, shape.height, shape.width));
   }
-  const std::int64_t batch = features.tokens.size(0);
+  const std::int64_t items = images / frames;
   std::vector<Tensor> keys, values;
   for (int level = 0; level < config_.levels; ++level) {
     const Tensor embed = ops::reshape(ops::narrow(level_embed_, 0, level, 1), {config_.hidden});
     const ops::LevelShape& shape = features.shapes[level];
     const Tensor window = level_tokens(features.tokens, features.shapes, level);
-    values.push_back(ops::add(ops::permute(window, {0, 1, 2}), embed));
-    keys.push_back(ops::add(
-        values.back(), ops::sine_position(shape.height, shape.width, config_.hidden / 2, features.tokens.device())));
+    const Tensor tokens =
+        ops::reshape(ops::permute(window, {0, 1, 2}), {items, frames * shape.height * shape.width, config_.hidden});
+    values.push_back(ops::add(tokens, embed));
+    keys.push_back(ops::add(values.back(), position(shape, frames, tokens.device())));
   }
 
-  Tensor x = ops::repeat_batch(query_feat_, batch);
+  Tensor x = ops::repeat_batch(query_feat_, items);
   DecoderOutput result;
   result.heads.push_back(predict(x, features, level_features, 0));
   for (int i = 0; i < config_.decoder_layers; ++i) {

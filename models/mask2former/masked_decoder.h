@@ -5,7 +5,8 @@
 
 namespace visage {
 
-/// Query features and what one prediction head makes of them.
+/// Query features and what one prediction head makes of them. N counts frames, or with Mode::offline clips of T frames,
+/// whose maps lie one below the other: H is then the height of a frame times T.
 struct HeadOutput {
   Tensor query;           // [N, Q, C], before decoder_norm
   Tensor class_logits;    // [N, Q, K + 1]
@@ -24,11 +25,14 @@ struct DecoderOutput {
 };
 
 /// Mask2Former's transformer decoder (Cheng et al. 2022, section 3.2): per layer masked cross-attention to one level,
-/// self-attention and FFN, post-norm; layer i attends level i mod levels.
+/// self-attention and FFN, post-norm; layer i attends level i mod levels. With Mode::offline that of Mask2Former-VIS
+/// (Cheng et al. 2021): the pixels of all frames of a clip are the keys of one attention, told apart by a position code
+/// with a third axis, and a query has one class and a mask in every frame.
 class MaskedDecoder {
  public:
   MaskedDecoder(const nn::Scope& scope, const Mask2FormerConfig& config);
-  DecoderOutput operator()(const PixelFeatures& features, MaskDetail detail) const;
+  /// `frames` is T, by which the number of images is divided; 1 with Mode::online.
+  DecoderOutput operator()(const PixelFeatures& features, MaskDetail detail, std::int64_t frames = 1) const;
 
   struct Layer {
     nn::AttentionProjections cross, self;
@@ -45,6 +49,7 @@ class MaskedDecoder {
   const nn::Mlp& mask_embed() const { return mask_embed_; }
 
  private:
+  Tensor position(const ops::LevelShape& shape, std::int64_t frames, Device device) const;
   HeadOutput predict(const Tensor& query, const PixelFeatures& features, std::span<const Tensor> level_features,
                      int head) const;
   Mask2FormerConfig config_;
@@ -55,7 +60,7 @@ class MaskedDecoder {
   nn::Mlp mask_embed_;
 };
 
-/// Products of mask embeddings [N, Q, C] with mask features [N, h, w, C]: logits [N, Q, h, w].
+/// Products of mask embeddings [N, Q, C] with mask features [N * T, h, w, C]: logits [N, Q, T * h, w].
 [[nodiscard]] Tensor mask_logits(const Tensor& embedding, const Tensor& mask_features);
 
 }  // namespace visage

@@ -13,8 +13,10 @@
 namespace visage {
 namespace {
 
-// [N, h, w, C] as [N, pixels, C].
-Tensor pixels_of(const Tensor& map) { return ops::reshape(map, {map.size(0), map.size(1) * map.size(2), map.size(3)}); }
+// [N * T, h, w, C] as [N, pixels, C].
+Tensor pixels_of(const Tensor& map, std::int64_t items) {
+  return ops::reshape(map, {items, map.size(0) / items * map.size(1) * map.size(2), map.size(3)});
+}
 
 // Bits of visible keys [N, Q, words] as the bytes of blocked ones [N, Q, length], on the host. For traces.
 Tensor blocked_bytes(const Tensor& bits, std::int64_t length) {
@@ -43,6 +45,7 @@ MaskedDecoderPlan::MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Con
     layer.source = &source;
     layer.query_weight = source.cross.weight(0);
     layer.query_constant = ops::linear(decoder.query_embed(), layer.query_weight, source.cross.bias(0));
+    layer.key = source.cross.weight(1);
     layer.key_y = plan::columns(source.cross.weight(1), 0, half);
     layer.key_x = plan::columns(source.cross.weight(1), half, half);
     key_values[level].push_back(source.cross.weight(1));
@@ -70,23 +73,35 @@ MaskedDecoderPlan::MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Con
   shift_bias_ = ops::reshape(plan::product(bias_row, ops::permute(conv_bias, {1, 0})), {1});
 }
 
-const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::span<const ops::LevelShape> shapes) {
-  auto& entry = tables_.of(shapes);
+// W_k (z[t] + y[i]) in row t * H + i.
+Tensor MaskedDecoderPlan::row_table(const Layer& layer, const Tensor& code_y, std::int64_t frames) const {
+  const Tensor rows = ops::linear(code_y, layer.key_y, {});
+  if (source_.config().mode == Mode::online) return rows;
+  const Tensor of_frames = ops::linear(ops::sine_axis(frames, rows.size(1), rows.device()), layer.key, {});
+  std::vector<Tensor> table;
+  for (std::int64_t t = 0; t < frames; ++t) table.push_back(ops::add(rows, ops::select(of_frames, t)));
+  return ops::concatenate(table, 0);
+}
+
+const std::vector<MaskedDecoderPlan::Tables>& MaskedDecoderPlan::tables(std::span<const ops::LevelShape> shapes,
+                                                                        std::int64_t frames) {
+  auto& entry = tables_.of(shapes, frames);
   if (!entry.empty()) return entry;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const ops::LevelShape& shape = shapes[i % shapes.size()];
     const Layer& layer = layers_[i];
     const ops::PositionTables code =
         ops::sine_position_tables(shape.height, shape.width, layer.key_y.size(1), layer.key_y.device());
-    entry.push_back({ops::linear(code.y, layer.key_y, {}), ops::linear(code.x, layer.key_x, {})});
+    entry.push_back({row_table(layer, code.y, frames), ops::linear(code.x, layer.key_x, {})});
   }
   return entry;
 }
 
 Tensor MaskedDecoderPlan::mask_logits(const MaskEmbedding& embedding, const Tensor& map) {
-  const Tensor logits = ops::matmul_nt(embedding.vectors, pixels_of(map));
+  const std::int64_t items = embedding.vectors.size(0);
+  const Tensor logits = ops::matmul_nt(embedding.vectors, pixels_of(map, items));
   ops::add_per_row(logits, embedding.shift);
-  return ops::reshape(logits, {map.size(0), logits.size(1), map.size(1), map.size(2)});
+  return ops::reshape(logits, {items, logits.size(1), map.size(0) / items * map.size(1), map.size(2)});
 }
 
 ops::RowProgram MaskedDecoderPlan::program(const Queries& queries) const {
@@ -172,7 +187,8 @@ void MaskedDecoderPlan::trace_head(DecoderOutput& trace, const Head& head, const
                  .mask_logits = mask_logits(head.masks, pixels.merged)};
   if (allowed) {
     const ops::LevelShape& shape = pixels.shapes[trace.heads.size() % pixels.shapes.size()];
-    out.blocked = blocked_bytes(allowed, shape.height * shape.width);
+    const std::int64_t frames = pixels.tokens.size(0) / head.x.size(0);
+    out.blocked = blocked_bytes(allowed, frames * shape.height * shape.width);
   }
   trace.heads.push_back(std::move(out));
 }
@@ -194,31 +210,35 @@ PlannedQueries MaskedDecoderPlan::finish(const Queries& queries, const PlannedPi
     trace->embeddings = out.embeddings;
   }
   out.mask_logits = mask_logits(head.masks, pixels.merged);
+  if (source_.config().mode == Mode::offline) return out;
   std::vector<Tensor> cells;
-  for (const Tensor& map : pixels.cells) cells.push_back(pixels_of(map));
+  for (const Tensor& map : pixels.cells) cells.push_back(pixels_of(map, queries.images));
   out.foreground = ops::mask_product_bits(head.masks.vectors, head.masks.shift, cells, ops::MaskBit::foreground);
   return out;
 }
 
-PlannedQueries MaskedDecoderPlan::operator()(const PlannedPixels& pixels, DecoderOutput* trace) {
+PlannedQueries MaskedDecoderPlan::operator()(const PlannedPixels& pixels, DecoderOutput* trace, std::int64_t frames) {
   const Mask2FormerConfig& config = source_.config();
-  const std::int64_t images = pixels.tokens.size(0);
-  const std::vector<Tables>& all_tables = tables(pixels.shapes);
+  const std::int64_t items = pixels.tokens.size(0) / frames;
+  const std::vector<Tables>& all_tables = tables(pixels.shapes, frames);
   std::vector<Tensor> key_values;
-  for (int level = 0; level < std::min(config.levels, config.decoder_layers); ++level)
-    key_values.push_back(ops::linear(level_tokens(pixels.tokens, pixels.shapes, level), key_value_weight_[level], {},
-                                     {.dtype = dtype_}));
-  const Tensor sees_any = Tensor::zeros({std::max(config.decoder_layers, 1), images, config.num_queries}, DType::i32,
+  for (int level = 0; level < std::min(config.levels, config.decoder_layers); ++level) {
+    const Tensor product =
+        ops::linear(level_tokens(pixels.tokens, pixels.shapes, level), key_value_weight_[level], {}, {.dtype = dtype_});
+    key_values.push_back(ops::reshape(product, {items, frames * product.size(1), product.size(2)}));
+  }
+  const Tensor sees_any = Tensor::zeros({std::max(config.decoder_layers, 1), items, config.num_queries}, DType::i32,
                                         pixels.tokens.device());
 
-  Queries queries{source_.query_feat(), images};
+  Queries queries{source_.query_feat(), items};
   for (int i = 0; i < config.decoder_layers; ++i) {
     const int level = i % config.levels;
     const Head before = head(queries, layers_[i], all_tables[i], trace != nullptr);
     // Stride 32, 16, 8 of levels 0, 1, 2 are cells 2, 1, 0.
     const Tensor any = ops::select(sees_any, i);
-    const Tensor allowed = ops::mask_product_bits(before.masks.vectors, before.masks.shift,
-                                                  pixels_of(pixels.cells[2 - level]), ops::MaskBit::visible, any);
+    const Tensor allowed =
+        ops::mask_product_bits(before.masks.vectors, before.masks.shift, pixels_of(pixels.cells[2 - level], items),
+                               ops::MaskBit::visible, any);
     if (trace) trace_head(*trace, before, pixels, allowed);
     const std::int64_t column = i / config.levels * 2 * config.hidden;
     const Tensor keys = ops::narrow(key_values[level], 2, column, config.hidden);

@@ -8,11 +8,12 @@
 
 namespace visage {
 
+/// N and H as in HeadOutput.
 struct PlannedQueries {
   Tensor class_logits;             // [N, Q, K + 1]
   Tensor mask_logits;              // [N, Q, H/4, W/4]
   Tensor embeddings;               // [N, Q, C]
-  std::vector<Tensor> foreground;  // mask bits at stride 8, 16, 32 (ops::mask_bits), for pooling under the masks
+  std::vector<Tensor> foreground;  // mask bits at stride 8, 16, 32 (ops::mask_bits), for pooling; Mode::online only
 };
 
 /// The masked decoder's inference plan. Identities of docs/architecture.md: I1 (attention masks from pooled mask
@@ -22,11 +23,15 @@ struct PlannedQueries {
 /// of keys and values pass through the softmax). On a GPU a layer is six kernels: head, mask bits, cross-attention, a
 /// row program, self-attention, a row program; the last one leaves the feed-forward network in parts, which the next
 /// head adds up.
+///
+/// The frames of a clip lie one below the other, as a map of T * h rows: the third axis of the position code is one
+/// more term of the code of a row, and nothing else here knows of clips.
 class MaskedDecoderPlan {
  public:
   MaskedDecoderPlan(const MaskedDecoder& decoder, const nn::Conv2d& mask_features, DType dtype);
-  /// `trace` may be null; with one, the outputs of every head are computed as well.
-  PlannedQueries operator()(const PlannedPixels& pixels, DecoderOutput* trace);
+  /// `frames` of a clip, 1 with Mode::online. `trace` may be null; with one, the outputs of every head are computed as
+  /// well.
+  PlannedQueries operator()(const PlannedPixels& pixels, DecoderOutput* trace, std::int64_t frames = 1);
 
   /// SizeTables::forgotten.
   std::int64_t forgotten_tables() const { return tables_.forgotten(); }
@@ -34,14 +39,15 @@ class MaskedDecoderPlan {
  private:
   struct Layer {
     Tensor query_weight, query_constant;  // [C, C]; [Q, C] = query_embed W_q^T + b_q
-    Tensor key_y, key_x;                  // [C, C/2]: the columns of W_k that meet the row and the column code
+    Tensor key;                           // [C, C]: W_k, which meets the code of a frame
+    Tensor key_y, key_x;                  // [C, C/2]: its columns that meet the row and the column code
     Tensor out_bias;                      // with the value bias and the level embedding folded in
     std::array<Tensor, 3> self_weight;    // self-attention q, k, v: [C, C]
     std::array<Tensor, 3> self_bias;      // [Q, C] of q and k, query_embed W^T + b; [C] of v
     const MaskedDecoder::Layer* source;
   };
   struct Tables {
-    Tensor y, x;  // [H, C], [W, C]: W_k applied to the position code of a row, of a column
+    Tensor y, x;  // [T * H, C], [W, C]: W_k applied to the position code of a row of a frame, of a column
   };
   struct MaskEmbedding {
     Tensor vectors;  // [N, Q, C] in the plan's dtype
@@ -60,7 +66,8 @@ class MaskedDecoderPlan {
     MaskEmbedding masks;
     Tensor q, score_y, score_x;  // of the cross-attention
   };
-  const std::vector<Tables>& tables(std::span<const ops::LevelShape> shapes);
+  const std::vector<Tables>& tables(std::span<const ops::LevelShape> shapes, std::int64_t frames);
+  Tensor row_table(const Layer& layer, const Tensor& code_y, std::int64_t frames) const;
   ops::RowProgram program(const Queries& queries) const;
   ops::RowProgram::Rows start(ops::RowProgram& program, const Queries& queries) const;
   /// A branch of its own.
@@ -70,7 +77,7 @@ class MaskedDecoderPlan {
   Queries attend(const Layer& layer, const Head& head, const Tensor& keys, const Tensor& values, const Tensor& allowed,
                  const Tensor& sees_any) const;
   PlannedQueries finish(const Queries& queries, const PlannedPixels& pixels, DecoderOutput* trace) const;
-  /// Mask logits [N, Q, h, w] on features [N, h, w, C].
+  /// Mask logits [N, Q, T * h, w] on features [N * T, h, w, C].
   static Tensor mask_logits(const MaskEmbedding& embedding, const Tensor& map);
   void trace_head(DecoderOutput& trace, const Head& head, const PlannedPixels& pixels, const Tensor& allowed) const;
 

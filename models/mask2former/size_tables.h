@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
-#include <utility>
+#include <tuple>
 
 namespace visage {
 
@@ -14,9 +14,10 @@ namespace visage {
 template <class Entry>
 class SizeTables {
  public:
-  /// That of frames with these levels, told apart by the coarsest; a new one is as Entry() makes it.
-  Entry& of(std::span<const ops::LevelShape> shapes) {
-    const std::pair size{shapes[0].height, shapes[0].width};
+  /// That of frames with these levels, told apart by the coarsest, in clips of `frames`; a new one is as Entry() makes
+  /// it.
+  Entry& of(std::span<const ops::LevelShape> shapes, std::int64_t frames = 1) {
+    const std::tuple size{frames, shapes[0].height, shapes[0].width};
     if (!entries_.contains(size) && entries_.size() >= kMostPlannedSizes) {
       entries_.clear();
       ++forgotten_;
@@ -27,7 +28,7 @@ class SizeTables {
   std::int64_t forgotten() const { return forgotten_; }
 
  private:
-  std::map<std::pair<std::int64_t, std::int64_t>, Entry> entries_;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, Entry> entries_;
   std::int64_t forgotten_ = 0;
 };
 

@@ -30,6 +30,36 @@ Tensor all_masks(std::span<const FrameTargets> frames, std::int64_t instances) {
 
 }  // namespace
 
+std::vector<std::int64_t> visible_instances(std::span<const FrameTargets> clip) {
+  std::vector<std::int64_t> visible;
+  for (std::int64_t i = 0; i < clip.front().count(); ++i)
+    if (std::any_of(clip.begin(), clip.end(), [i](const FrameTargets& frame) { return frame.ids[i] >= 0; }))
+      visible.push_back(i);
+  return visible;
+}
+
+std::vector<FrameTargets> clip_targets(std::span<const FrameTargets> frames, std::int64_t length) {
+  check<ShapeError>(length >= 1 && std::ssize(frames) % length == 0, "clip_targets: ", frames.size(),
+                    " frames are no clips of ", length);
+  std::vector<FrameTargets> clips;
+  for (std::int64_t first = 0; first < std::ssize(frames); first += length) {
+    const auto clip = frames.subspan(first, length);
+    const std::vector<std::int64_t> visible = visible_instances(clip);
+    const Dims& size = clip.front().masks.size();
+    const std::int64_t plane = size[1] * size[2];
+    FrameTargets joined{
+        .labels = {}, .ids = {}, .masks = Tensor::empty({std::ssize(visible), length * size[1], size[2]}, DType::u8)};
+    std::uint8_t* to = joined.masks.data<std::uint8_t>();
+    for (const std::int64_t i : visible) {
+      joined.labels.push_back(clip.front().labels[i]);
+      joined.ids.push_back(i);
+      for (const FrameTargets& frame : clip) to = std::copy_n(frame.masks.data<std::uint8_t>() + i * plane, plane, to);
+    }
+    clips.push_back(std::move(joined));
+  }
+  return clips;
+}
+
 BatchTargets::BatchTargets(std::span<const FrameTargets> frames, Device device)
     : instances(counts_of(frames), device), masks(to_device(all_masks(frames, instances.rows()), device)) {
   const Tensor host = Tensor::empty({instances.rows()}, DType::i64);

@@ -8,7 +8,7 @@
 
 namespace visage {
 
-/// What a frame shows. All frames of a clip list the same instances in the same order.
+/// What a frame shows, or a clip (clip_targets). All frames of a clip list the same instances in the same order.
 struct FrameTargets {
   std::vector<std::int64_t> labels;  // class of every instance; num_classes stands for "no object"
   std::vector<std::int64_t> ids;     // instance id, -1 where it is not visible
@@ -17,8 +17,15 @@ struct FrameTargets {
   std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
 };
 
-/// The targets of a batch of frames where the model is: brought there once, for all heads of the criterion. The
-/// instances of all frames are numbered through, frame by frame.
+/// The instances that a frame of the clip shows, ascending.
+[[nodiscard]] std::vector<std::int64_t> visible_instances(std::span<const FrameTargets> clip);
+
+/// The targets of Mode::offline, one item a clip of `length` frames: the instances that a frame of it shows, with the
+/// masks of its frames one below the other, u8 [instances, length * H, W].
+[[nodiscard]] std::vector<FrameTargets> clip_targets(std::span<const FrameTargets> frames, std::int64_t length);
+
+/// The targets of a batch of frames, or of clips, where the model is: brought there once, for all heads of the
+/// criterion. The instances of all frames are numbered through, frame by frame.
 struct BatchTargets {
   /// throws ShapeError if there is no frame or their masks differ in size.
   BatchTargets(std::span<const FrameTargets> frames, Device device);

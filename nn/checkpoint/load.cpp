@@ -102,7 +102,7 @@ View to_memory_order(View file, FileLayout layout) {
 LoadOptions image_checkpoint_options() {
   return {.allow_missing = {"appearance_decoder."},
           .allow_mismatch = {"sem_seg_head.predictor.class_embed.", "criterion.empty_weight"},
-          .allow_unexpected = {}};
+          .allow_unexpected = {"appearance_decoder."}};
 }
 
 std::string LoadReport::summary() const {

@@ -15,7 +15,8 @@ struct LoadOptions {
   std::vector<std::string> allow_unexpected;  // file tensors that the model may have no place for
 };
 
-/// For the Mask2Former COCO image checkpoint (model_final_3c8ec9.pkl): another number of classes, no appearance branch.
+/// For the start of training from the Mask2Former COCO image checkpoint (model_final_3c8ec9.pkl), or from weights of
+/// the other Mode: another number of classes, an appearance branch in the model or in the file alone.
 LoadOptions image_checkpoint_options();
 
 struct LoadReport {

@@ -18,4 +18,13 @@ struct PositionTables {
 /// The whole code, [H*W, 2 * features]: channels of y first, then those of x.
 [[nodiscard]] Tensor sine_position(std::int64_t height, std::int64_t width, std::int64_t features, Device device = {});
 
+/// The code of one axis alone, [length, features], in the same form.
+[[nodiscard]] Tensor sine_axis(std::int64_t length, std::int64_t features, Device device = {});
+
+/// The code of the pixels of a clip (Cheng et al. 2021, Mask2Former for Video Instance Segmentation, section 3.1, as in
+/// its released form), [T*H*W, 2 * features]: that of the pixel in its frame, plus that of the frame on an axis of
+/// length T, which has all 2 * features channels.
+[[nodiscard]] Tensor sine_position_3d(std::int64_t frames, std::int64_t height, std::int64_t width,
+                                      std::int64_t features, Device device = {});
+
 }  // namespace visage::ops

@@ -1,7 +1,6 @@
 #include "ops/position/position_kernels.h"
 
 #include <cmath>
-#include <cstring>
 #include <numbers>
 
 namespace visage::ops {
@@ -16,15 +15,6 @@ void sine_axis_cpu(const View& out) {
       out.as<float>()[i * features + j] = static_cast<float>(std::sin(angle));
       out.as<float>()[i * features + j + 1] = static_cast<float>(std::cos(angle));
     }
-  }
-}
-
-void join_axes_cpu(const View& y, const View& x, const View& out) {
-  const std::int64_t from_y = y.size[1], from_x = x.size[1], width = x.size[0];
-  for (std::int64_t i = 0; i < out.size[0]; ++i) {
-    float* row = out.as<float>() + i * (from_y + from_x);
-    std::memcpy(row, y.as<float>() + i / width * from_y, static_cast<std::size_t>(from_y) * sizeof(float));
-    std::memcpy(row + from_y, x.as<float>() + i % width * from_x, static_cast<std::size_t>(from_x) * sizeof(float));
   }
 }
 

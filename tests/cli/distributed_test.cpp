@@ -149,6 +149,13 @@ TEST_F(Distributed, ClipsOfDifferentSizesArePaddedToTheLargestOfTheStep) {
   expect_same_training("one", "two");
 }
 
+TEST_F(Distributed, OfflineModelsTrainAsOneDoes) {
+  const Arguments more{"--mode", "offline", "--set", "train.eval_every=0", "--set", "train.steps=6"};
+  ASSERT_NO_FATAL_FAILURE(train_alone("one", more));
+  train_by_two("two", more);
+  expect_same_training("one", "two");
+}
+
 TEST_F(Distributed, AccumulatedBatchesTrainAsALargerOne) {
   ASSERT_NO_FATAL_FAILURE(train_alone("large", {"--set", "train.eval_every=0"}));
   ASSERT_NO_FATAL_FAILURE(

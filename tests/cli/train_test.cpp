@@ -239,5 +239,36 @@ TEST_F(TrainTest, EvaluatesOnAFolderAndReports) {
             0);
 }
 
+// An offline model is trained and evaluated by the same commands, begins with weights of the other kind, and is not
+// taken for one.
+TEST_F(TrainTest, TrainsOfflineModelsFromOnlineOnes) {
+  ASSERT_EQ(train("online", {"--set", "train.steps=1", "--set", "train.eval_every=0"}).code, 0);
+  const Ended ended = train("run", {"--mode", "offline", "--init", folder_ / "online/model.safetensors", "--set",
+                                    "inference.chunk=3", "--set", "inference.overlap=1"});
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("ignored (24): 'appearance_decoder."));
+  EXPECT_THAT(ended.err, HasSubstr("evaluation after step 5, "));
+  EXPECT_THAT(text("run/config.toml"), HasSubstr("mode = \"offline\""));
+  EXPECT_THAT(text("run/metrics.jsonl"), Not(HasSubstr("reid")));
+  ASSERT_EQ(train("whole", {"--mode", "offline"}).code, 0);
+  ASSERT_EQ(train("parts", {"--mode", "offline", "--set", "train.steps=6"}).code, 0);
+  ASSERT_EQ(train("parts", {"--mode", "offline", "--resume", "--set", "train.steps=12"}).code, 0);
+  EXPECT_TRUE(text("whole/model.safetensors") == text("parts/model.safetensors")) << "a resumed run has other bytes";
+
+  ASSERT_EQ(
+      test::run({"pseudo", "--output", folder_ / "data", "--frames", "4", "--size", "96x64", "--clips", "none"}).code,
+      0);
+  const auto track = [&](const std::string& config, const std::string& weights, const std::string& output) {
+    return test::run({"track", folder_ / "data/swap/JPEGImages/video_0000", "--overlay", "none", "--config",
+                      folder_ / config, "--weights", folder_ / weights, "--output", folder_ / output});
+  };
+  EXPECT_EQ(track("run/config.toml", "run/model.safetensors", "tracks").code, 0);
+  // A checkpoint of the run has the state of the optimizer and the averages, too.
+  EXPECT_EQ(track("run/config.toml", "run/checkpoints/step_000000012.safetensors", "early").code, 0);
+  EXPECT_THAT(track("online/config.toml", "run/model.safetensors", "no").err, HasSubstr("missing"));
+  EXPECT_THAT(track("run/config.toml", "online/model.safetensors", "no").err,
+              HasSubstr("unexpected in the file (24): 'appearance_decoder."));
+}
+
 }  // namespace
 }  // namespace visage::test

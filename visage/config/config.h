@@ -16,6 +16,8 @@ struct InferenceConfig {
   int longest_edge = 1333;  // ... unless the longer side would exceed this one
   int window = 1;           // frames detected together
   int in_flight = 2;        // windows on their way at once, on a GPU
+  int chunk = 10;           // frames that a model of Mode::offline sees together
+  int overlap = 3;          // of them, those that it saw before
   pipeline::ScoreMode scores = pipeline::ScoreMode::video;
   int top_k = 0;           // (track, class) pairs reported a video; 0 = number of classes
   double min_score = 0.3;  // least score of what a frame lists and shows; the result of the video has no threshold

@@ -16,6 +16,9 @@ void visit_model_keys(C& model, Visitor&& visit) {
         "Channels of the stem and of the first stage's 3x3 convolutions.");
 
   auto& detector = model.detector;
+  visit("model.detector.mode", detector.mode, Choice<Mode>{{{Mode::online, "online"}, {Mode::offline, "offline"}}},
+        "\"online\": a query describes an object in one frame, and a tracker connects the frames. \"offline\": in all "
+        "frames of a clip (Mask2Former-VIS); there is no appearance branch. Must be that of the weights.");
   visit("model.detector.num_classes", detector.num_classes, IntegerRange{1, 10000},
         "Classes without \"no object\". Must be that of the weights.");
   visit("model.detector.num_queries", detector.num_queries, IntegerRange{1, 10000},
@@ -131,6 +134,12 @@ void visit_inference_keys(C& inference, Visitor&& visit) {
   visit("inference.in_flight", inference.in_flight, IntegerRange{1, 16},
         "Windows on their way at once, on a GPU: with 2 it works on one while the host makes the masks of the one "
         "before and reads the next, and every frame is told one window later.");
+  visit("inference.chunk", inference.chunk, IntegerRange{1, 100000},
+        "Frames that an offline model sees together; more need more memory and delay the output.");
+  visit(
+      "inference.overlap", inference.overlap, IntegerRange{0, 50000},
+      "Frames of a chunk that the one before has, too: there the objects of both are joined to tracks. At most half of "
+      "inference.chunk.");
   visit(
       "inference.scores", inference.scores,
       Choice<pipeline::ScoreMode>{{{pipeline::ScoreMode::video, "video"}, {pipeline::ScoreMode::online, "online"}}},

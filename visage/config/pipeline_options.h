@@ -13,7 +13,13 @@ inline pipeline::PipelineOptions pipeline_options(const Config& config, pipeline
           .longest_edge = inference.longest_edge,
           .window = inference.window,
           .in_flight = inference.in_flight,
-          .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
+          .chunk = inference.chunk,
+          .overlap = inference.overlap,
+          .assembly = {.scores = inference.scores,
+                       .top_k = inference.top_k,
+                       .quality = config.model.detector.mode == Mode::offline ? pipeline::MaskQuality::is_ignored
+                                                                              : pipeline::MaskQuality::counts,
+                       .min_score = inference.min_score},
           .tracking = config.tracking};
 }
 

@@ -46,13 +46,13 @@ media::Frame read_frame(const annotation::Video& video, const std::string& image
   return frame;
 }
 
-std::vector<pipeline::TrackAssembler> track_video(Detector& detector, const pipeline::PipelineOptions& options,
+std::vector<pipeline::TrackAssembler> track_video(pipeline::QuerySource& frames,
+                                                  const pipeline::AssemblyOptions& options,
                                                   std::span<const TrackingConfig> settings,
                                                   const annotation::Video& video, const std::string& image_root,
                                                   const std::function<void(std::int64_t frames)>& after_frame) {
-  pipeline::FrameDetector frames(detector, options.detection());
   std::vector<pipeline::TrackAssembler> tracks;
-  for (const TrackingConfig& setting : settings) tracks.emplace_back(options.assembly, setting);
+  for (const TrackingConfig& setting : settings) tracks.emplace_back(options, setting);
   const pipeline::FrameVisitor track = [&](const media::Frame&, const pipeline::QueryFrame& queries) {
     for (pipeline::TrackAssembler& assembler : tracks) static_cast<void>(assembler.add(queries));
   };

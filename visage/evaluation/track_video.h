@@ -25,11 +25,11 @@ void check_images(std::span<const annotation::Video> videos, const std::string& 
                                       std::int64_t index);
 
 /// Tracks one video with each of the settings, which share one pass of the detector; the tracks of every setting, in
-/// their order. One detector serves all videos of a data set. `after_frame` is called with the frames read so far,
-/// after each was tracked, and ends the video early by throwing. Throws as read_frame, and UsageError for impossible
-/// options.
+/// their order. `frames` serves this video alone, its network all of a data set. `after_frame` is called with the
+/// frames read so far, after each was tracked, and ends the video early by throwing. Throws as read_frame, and
+/// UsageError for impossible options.
 [[nodiscard]] std::vector<pipeline::TrackAssembler> track_video(
-    Detector& detector, const pipeline::PipelineOptions& options, std::span<const TrackingConfig> settings,
+    pipeline::QuerySource& frames, const pipeline::AssemblyOptions& options, std::span<const TrackingConfig> settings,
     const annotation::Video& video, const std::string& image_root,
     const std::function<void(std::int64_t frames)>& after_frame = {});
 

@@ -11,7 +11,7 @@ namespace {
 
 std::vector<SideProjection> side_projections(const Model& model) {
   std::vector<SideProjection> side;
-  const auto& projections = model.appearance().projections();
+  const auto& projections = model.appearance()->projections();
   for (std::size_t level = 0; level < projections.size(); ++level)
     side.push_back({static_cast<int>(level) + 1, projections[level].conv, projections[level].norm});
   return side;
@@ -69,7 +69,7 @@ class FastDetector final : public Detector {
       pooled.push_back(result.pooled);
       counts.push_back(result.counts);
     }
-    return model_.appearance().embed(queries.embeddings, std::move(pooled), std::move(counts));
+    return model_.appearance()->embed(queries.embeddings, std::move(pooled), std::move(counts));
   }
 
   const Model& model_;

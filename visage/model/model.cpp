@@ -49,8 +49,8 @@ class PlainDetector final : public Detector {
     }
     const StageTimer timer("appearance");
     const HeadOutput& last = t.decoder.heads.back();
-    const std::vector<Tensor> masks(model_.appearance().projections().size(), last.mask_logits);
-    t.appearance = model_.appearance()(t.decoder.embeddings, t.backbone, masks);
+    const std::vector<Tensor> masks(model_.appearance()->projections().size(), last.mask_logits);
+    t.appearance = (*model_.appearance())(t.decoder.embeddings, t.backbone, masks);
     return {last.class_logits, last.mask_logits, t.appearance.object, t.appearance.appearance, t.decoder.embeddings};
   }
 
@@ -68,8 +68,9 @@ Model::Model(const ModelConfig& config, Device device) : config_(config), device
   pixel_decoder_ = std::make_unique<PixelDecoder>(head / "pixel_decoder", config.detector, backbone_->channels());
   decoder_ = std::make_unique<MaskedDecoder>(head / "predictor", config.detector);
   add_criterion_buffer(root / "criterion", config.detector.num_classes);
-  appearance_ = std::make_unique<AppearanceHead>(root / "appearance_decoder", config.appearance_levels,
-                                                 config.detector.hidden, backbone_->channels());
+  if (config.detector.mode == Mode::online)
+    appearance_ = std::make_unique<AppearanceHead>(root / "appearance_decoder", config.appearance_levels,
+                                                   config.detector.hidden, backbone_->channels());
 }
 
 std::unique_ptr<Detector> make_plain_detector(const Model& model) { return std::make_unique<PlainDetector>(model); }

@@ -11,7 +11,8 @@
 
 namespace visage {
 
-/// The VISAGE network: its parameters under the names of the official checkpoint, and its modules.
+/// The VISAGE network: its parameters under the names of the official checkpoint, and its modules. With Mode::offline
+/// that of Mask2Former-VIS, under the names of its official checkpoints.
 class Model {
  public:
   /// Parameters are uninitialised: load a checkpoint or fill them. throws UsageError for an impossible configuration.
@@ -27,7 +28,8 @@ class Model {
   const ResNet& backbone() const { return *backbone_; }
   const PixelDecoder& pixel_decoder() const { return *pixel_decoder_; }
   const MaskedDecoder& decoder() const { return *decoder_; }
-  const AppearanceHead& appearance() const { return *appearance_; }
+  /// None with Mode::offline.
+  const AppearanceHead* appearance() const { return appearance_.get(); }
 
  private:
   ModelConfig config_;

@@ -73,13 +73,23 @@ BatchCounts count_targets(std::span<const FrameTargets> targets, std::int64_t fr
                           const TrainingLossConfig& config) {
   const std::int64_t queries = model.detector.num_queries;
   BatchCounts counts;
-  for (std::size_t n = 0; n < targets.size(); ++n) {
-    const FrameTargets& frame = targets[n];
-    const std::int64_t matched = std::min(frame.count(), queries);
-    counts.frames += 1;
-    counts.instances += static_cast<double>(frame.count());
+  const auto add_item = [&](std::int64_t instances) {
+    const std::int64_t matched = std::min(instances, queries);
+    counts.items += 1;
+    counts.instances += static_cast<double>(instances);
     counts.matched += static_cast<double>(matched);
     counts.class_weight += config.masks.no_object_weight * static_cast<double>(queries - matched);
+    return matched;
+  };
+  if (model.detector.mode == Mode::offline) {
+    for (std::int64_t first = 0; first < std::ssize(targets); first += frames)
+      counts.class_weight += static_cast<double>(
+          add_item(std::ssize(visible_instances(targets.subspan(first, static_cast<std::size_t>(frames))))));
+    return counts;
+  }
+  for (std::size_t n = 0; n < targets.size(); ++n) {
+    const FrameTargets& frame = targets[n];
+    const std::int64_t matched = add_item(frame.count());
     for (std::int64_t i = 0; i < matched; ++i) {
       counts.class_weight += frame.labels[i] == model.detector.num_classes ? config.masks.no_object_weight : 1.0;
       const bool paired = static_cast<std::int64_t>(n) % frames != 0 && i < targets[n - 1].count();
@@ -102,19 +112,35 @@ TrainingLosses TrainingObjective::operator()(const Tensor& images, const BatchTa
   };
   const BackboneFeatures features = stage("backbone", [&] { return model_.backbone()(images, config_.backbone); });
   const PixelFeatures pixel = stage("pixel decoder", [&] { return model_.pixel_decoder()(features, config_.encoder); });
-  const DecoderOutput decoded =
-      stage("masked decoder", [&] { return model_.decoder()(pixel, MaskDetail::embeddings); });
+  const DecoderOutput decoded = stage("masked decoder", [&] {
+    return model_.decoder()(pixel, MaskDetail::embeddings, model_.appearance() ? 1 : frames);
+  });
   TrainingLosses out;
   out.criterion = stage("matching and mask losses",
                         [&] { return criterion_(decoded.heads, pixel.mask_features, targets, uniform, share); });
   out.terms = out.criterion.losses;
+  if (const AppearanceHead* const appearance = model_.appearance()) {
+    const AppearanceOutput embedded = stage("appearance", [&] {
+      return (*appearance)(decoded.embeddings, features,
+                           level_masks(decoded.heads.back().mask_embedding, pixel.mask_features, features,
+                                       appearance->projections().size()));
+    });
+    const StageTimer timer("contrastive losses");
+    add_embedding_losses(embedded, targets, out, frames, share);
+  }
 
-  const AppearanceOutput embedded = stage("appearance", [&] {
-    return model_.appearance()(decoded.embeddings, features,
-                               level_masks(decoded.heads.back().mask_embedding, pixel.mask_features, features,
-                                           model_.appearance().projections().size()));
-  });
-  const StageTimer timer("contrastive losses");
+  std::vector<Tensor> values;
+  std::vector<float> weights;
+  for (const LossTerm& term : out.terms) {
+    values.push_back(term.value);
+    weights.push_back(static_cast<float>(term.weight));
+  }
+  out.total = ops::weighted_sum(values, weights);
+  return out;
+}
+
+void TrainingObjective::add_embedding_losses(const AppearanceOutput& embedded, const BatchTargets& targets,
+                                             TrainingLosses& out, std::int64_t frames, const BatchShare& share) const {
   const Anchors anchors = find_anchors(targets, out.criterion.matches.front(), frames);
   const double divisor = std::max(share.anchors > 0 ? share.anchors : anchors.count, 1.0);
   const auto add_branch = [&](const Tensor& embedding, const std::string& suffix) {  // [N, Q, C]
@@ -127,15 +153,6 @@ TrainingLosses TrainingObjective::operator()(const Tensor& images, const BatchTa
   };
   add_branch(embedded.object, "");
   add_branch(embedded.appearance, "_app");
-
-  std::vector<Tensor> values;
-  std::vector<float> weights;
-  for (const LossTerm& term : out.terms) {
-    values.push_back(term.value);
-    weights.push_back(static_cast<float>(term.weight));
-  }
-  out.total = ops::weighted_sum(values, weights);
-  return out;
 }
 
 }  // namespace visage

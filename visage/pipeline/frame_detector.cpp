@@ -5,29 +5,24 @@
 #include "tensor/replay.h"
 #include "tensor/stage_timer.h"
 #include "tensor/staging.h"
-#include "visage/media/resize.h"
 
 #include <algorithm>
 #include <optional>
 #include <span>
 
 namespace visage::pipeline {
-namespace {
 
-ops::MaskSizes sizes_of(media::Size frame, const DetectionOptions& options) {
-  const media::Size resized = media::resized_size(frame, options.shortest_edge, options.longest_edge);
-  return {.padded = {padded_side(resized.height), padded_side(resized.width)},
-          .image = {resized.height, resized.width},
-          .output = {frame.height, frame.width}};
+void check_plan(Plan plan, Precision precision) {
+  check<UsageError>(plan == Plan::fast || precision == Precision::f32,
+                    "the plain plan runs in f32 only; use the fast plan for ", name_of(precision));
 }
 
-}  // namespace
-
 std::unique_ptr<Detector> make_detector(const Model& model, Plan plan, Precision precision) {
-  if (plan == Plan::fast) return make_fast_detector(model, precision);
-  check<UsageError>(precision == Precision::f32, "the plain plan runs in f32 only; use the fast plan for ",
-                    name_of(precision));
-  return make_plain_detector(model);
+  check<UsageError>(model.appearance(),
+                    "the model is for clips (model.detector.mode = \"offline\"); this needs one that "
+                    "finds objects frame by frame and has embeddings of them");
+  check_plan(plan, precision);
+  return plan == Plan::fast ? make_fast_detector(model, precision) : make_plain_detector(model);
 }
 
 /// What the work on a window leaves on the device.
@@ -52,7 +47,7 @@ struct FrameDetector::Outputs {
     QueryFrame frame = query_frame(detection, static_cast<std::int64_t>(i));
     const std::span mine = results.subspan(i * results.size() / masks.size());
     frame.host_logits = mine[0];
-    set_masks(frame, {mine[1], mine[2], mine[3], mine[4]}, size);
+    set_masks(frame, ops::query_masks({mine[1], mine[2], mine[3], mine[4]}), size);
     if (!tracked.empty()) frame.tracked = {mine[5], mine[6]};
     return frame;
   }
@@ -61,7 +56,7 @@ struct FrameDetector::Outputs {
 class FrameDetector::Program {
  public:
   Program(Detector& detector, const DetectionOptions& options, media::Size size)
-      : detector_(detector), sizes_(sizes_of(size, options)) {
+      : detector_(detector), sizes_(pipeline::mask_sizes(size, options.shortest_edge, options.longest_edge)) {
     const Device device = detector.device();
     plan_ = ops::plan_input(sizes_.output, sizes_.image, sizes_.padded, device);
     pixels_ = Tensor::empty({options.window, size.height, size.width, 3}, DType::u8, device);
@@ -136,29 +131,25 @@ struct FrameDetector::Flight {
 FrameDetector::FrameDetector(Detector& detector, const DetectionOptions& options, tracking::DeviceTracker* tracker)
     : detector_(detector), options_(options), tracker_(tracker) {
   check<UsageError>(options.window >= 1, "the window must hold at least one frame; got ", options.window);
-  check<UsageError>(options.shortest_edge >= 1 && options.longest_edge >= options.shortest_edge,
-                    "the shortest edge must be at least 1 and at most the longest; got ", options.shortest_edge,
-                    " and ", options.longest_edge);
-  set_in_flight(options.in_flight);
+  check<UsageError>(options.in_flight >= 1, "at least one window must be in flight; got ", options.in_flight);
+  check_edges(options.shortest_edge, options.longest_edge);
 }
 
 FrameDetector::~FrameDetector() = default;
 
-void FrameDetector::set_in_flight(int windows) {
-  check<UsageError>(windows >= 1, "at least one window must be in flight; got ", windows);
+void FrameDetector::keep_tensors() {
   check(flying_.empty(), "the windows in flight cannot be changed while some are");
-  options_.in_flight = windows;
+  options_.in_flight = 1;
 }
 
 ops::MaskSizes FrameDetector::mask_sizes() const {
-  return size_ == media::Size{} ? ops::MaskSizes{} : sizes_of(size_, options_);
+  return size_ == media::Size{} ? ops::MaskSizes{}
+                                : pipeline::mask_sizes(size_, options_.shortest_edge, options_.longest_edge);
 }
 
 void FrameDetector::feed(media::Frame frame, const FrameVisitor& visit) {
   const media::Size size = frame.image.size();
-  check<InputError>(!in_video_ || size == size_, "frame ", frame.name, " is ", size.width, "x", size.height,
-                    ", the frames before are ", size_.width, "x", size_.height,
-                    "; all frames of a video must have one size");
+  if (in_video_) check_same_size(frame, size_);
   if (size != size_) landed_.clear();
   size_ = size;
   in_video_ = true;

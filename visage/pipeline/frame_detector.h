@@ -1,11 +1,9 @@
 #pragma once
-#include "visage/media/frame_source.h"
 #include "visage/model/model.h"
 #include "visage/pipeline/preprocess.h"
-#include "visage/pipeline/query_frame.h"
+#include "visage/pipeline/query_source.h"
 
 #include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -15,7 +13,11 @@ namespace visage::pipeline {
 
 enum class Plan { fast, plain };
 
-/// The network as a plan of this kind. throws UsageError where the precision does not go with the plan or the machine.
+/// throws UsageError where the precision does not go with the plan.
+void check_plan(Plan plan, Precision precision);
+
+/// The network as a plan of this kind. throws UsageError for a model of Mode::offline, and where the precision does not
+/// go with the plan or the machine.
 [[nodiscard]] std::unique_ptr<Detector> make_detector(const Model& model, Plan plan, Precision precision);
 
 struct DetectionOptions {
@@ -28,39 +30,30 @@ struct DetectionOptions {
   int in_flight = 1;
 };
 
-/// A frame and what the detector says about it.
-using FrameVisitor = std::function<void(media::Frame frame, const QueryFrame& queries)>;
-
 /// The detector on the frames of videos: resize, normalise, detect, masks, and the step of a tracker that can be queued
-/// behind them. What is done with the queries of a frame is up to the visitor, so that several trackers can share one
-/// pass.
+/// behind them.
 ///
 /// On a GPU all this work on a window of frames of one size is captured once as a graph (tensor/replay.h) and then
 /// replayed; pixels and results are copied beside it (tensor/staging.h). From the second replay on the host neither
 /// waits for the device, but for the results, nor asks it for memory. Incomplete windows, and everything while a
 /// profile is recorded (tensor/recorder.h), run op by op.
-class FrameDetector {
+class FrameDetector final : public QuerySource {
  public:
   /// The detector must outlive this object; so must the tracker, if there is one, which is then stepped for every
   /// frame. throws UsageError for impossible options.
   FrameDetector(Detector& detector, const DetectionOptions& options, tracking::DeviceTracker* tracker = nullptr);
-  ~FrameDetector();
+  ~FrameDetector() override;
   FrameDetector(const FrameDetector&) = delete;
   FrameDetector& operator=(const FrameDetector&) = delete;
 
-  /// Takes the next frame, and visits those that are done, in order: with window 1 and one window in flight this one.
-  /// throws InputError if the size differs from the frames before of the same video.
-  void feed(media::Frame frame, const FrameVisitor& visit);
-  /// Visits all frames that were fed: the end of a video. The next may have frames of another size.
-  void flush(const FrameVisitor& visit);
-  /// Changes DetectionOptions::in_flight. Nothing is on its way.
-  void set_in_flight(int windows);
+  /// With window 1 and one window in flight visits this frame.
+  void feed(media::Frame frame, const FrameVisitor& visit) override;
+  void flush(const FrameVisitor& visit) override;
+  /// Keeps one window in flight.
+  void keep_tensors() override;
 
-  /// Sizes of the network input, of the frame in it, and of the masks, of the current video or the last; zeros before
-  /// the first frame.
-  ops::MaskSizes mask_sizes() const;
-  /// Of the graph for frames of the last size; 0 where there is none yet.
-  std::size_t graph_nodes() const { return graph_nodes_; }
+  ops::MaskSizes mask_sizes() const override;
+  std::size_t graph_nodes() const override { return graph_nodes_; }
 
  private:
   struct Outputs;

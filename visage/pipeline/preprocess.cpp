@@ -1,6 +1,7 @@
 #include "visage/pipeline/preprocess.h"
 
 #include "tensor/transfer.h"
+#include "visage/media/resize.h"
 
 namespace visage::pipeline {
 namespace {
@@ -18,6 +19,26 @@ Tensor pixels_of(const media::Image& image) {
 }  // namespace
 
 std::int64_t padded_side(std::int64_t pixels) { return (pixels + kMultiple - 1) / kMultiple * kMultiple; }
+
+ops::MaskSizes mask_sizes(media::Size frame, int shortest_edge, int longest_edge) {
+  const media::Size resized = media::resized_size(frame, shortest_edge, longest_edge);
+  return {.padded = {padded_side(resized.height), padded_side(resized.width)},
+          .image = {resized.height, resized.width},
+          .output = {frame.height, frame.width}};
+}
+
+void check_edges(int shortest_edge, int longest_edge) {
+  check<UsageError>(shortest_edge >= 1 && longest_edge >= shortest_edge,
+                    "the shortest edge must be at least 1 and at most the longest; got ", shortest_edge, " and ",
+                    longest_edge);
+}
+
+void check_same_size(const media::Frame& frame, media::Size before) {
+  const media::Size size = frame.image.size();
+  check<InputError>(size == before, "frame ", frame.name, " is ", size.width, "x", size.height,
+                    ", the frames before are ", before.width, "x", before.height,
+                    "; all frames of a video must have one size");
+}
 
 void write_network_input(const media::Image& frame, const ops::InputPlan& plan, const Tensor& batch,
                          std::int64_t index) {

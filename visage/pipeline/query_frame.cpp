@@ -34,18 +34,21 @@ QueryFrame query_frame(const Detection& batch, std::int64_t item, const ops::Mas
   frame.host_logits = to_device(frame.queries.logits, {});
   const ops::MaskBatch masks = [&] {
     const StageTimer timer("masks");
-    const ops::MaskBatch there = ops::mask_batch(frame.mask_logits, sizes);
-    return ops::MaskBatch{to_device(there.bits, {}), to_device(there.quality_sum, {}),
-                          to_device(there.quality_count, {}), to_device(there.seen, {})};
+    return to_host(ops::mask_batch(frame.mask_logits, sizes));
   }();
-  set_masks(frame, masks, sizes.output);
+  set_masks(frame, ops::query_masks(masks), sizes.output);
   return frame;
 }
 
-void set_masks(QueryFrame& frame, const ops::MaskBatch& masks, const ops::ImageSize& size) {
+ops::MaskBatch to_host(const ops::MaskBatch& masks) {
+  return {to_device(masks.bits, {}), to_device(masks.quality_sum, {}), to_device(masks.quality_count, {}),
+          to_device(masks.seen, {})};
+}
+
+void set_masks(QueryFrame& frame, std::vector<ops::QueryMask> masks, const ops::ImageSize& size) {
   const StageTimer timer("run lengths");
   frame.size = size;
-  frame.masks = ops::query_masks(masks);
+  frame.masks = std::move(masks);
   frame.run_lengths = encode(frame.masks, size);
 }
 

@@ -20,6 +20,8 @@ struct QueryFrame {
   std::vector<std::string> run_lengths;  // the same masks as compressed run-length strings; empty without any pixel
   /// On the host: what the step of a tracker left that was queued behind the detector (FrameDetector).
   std::optional<tracking::DeviceTracker::Queued> tracked;
+  /// The tracks, where the network has found them itself (ChunkDetector).
+  std::optional<tracking::FrameTracks> tracks = {};
 };
 
 /// Frame `item` of a detected batch without its masks. The tensors are windows on the batch, so they live until the
@@ -28,7 +30,9 @@ struct QueryFrame {
 /// The same with its masks; waits for the device.
 [[nodiscard]] QueryFrame query_frame(const Detection& batch, std::int64_t item, const ops::MaskSizes& sizes);
 
-/// Sets masks and run lengths from a mask batch on the host.
-void set_masks(QueryFrame& frame, const ops::MaskBatch& masks, const ops::ImageSize& size);
+/// A copy on the host; waits for the device.
+[[nodiscard]] ops::MaskBatch to_host(const ops::MaskBatch& masks);
+/// Sets masks and run lengths.
+void set_masks(QueryFrame& frame, std::vector<ops::QueryMask> masks, const ops::ImageSize& size);
 
 }  // namespace visage::pipeline

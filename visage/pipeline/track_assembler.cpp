@@ -17,6 +17,7 @@ TrackAssembler::TrackAssembler(const AssemblyOptions& options, const TrackingCon
     : TrackAssembler(options, tracking::make_tracker(tracking)) {}
 
 tracking::FrameTracks TrackAssembler::tracks_of(const QueryFrame& frame) {
+  if (frame.tracks) return *frame.tracks;
   if (frame.tracked) return device_tracker()->read(*frame.tracked);
   tracking::FrameQueries queries = frame.queries;
   queries.masks = frame.masks;
@@ -27,7 +28,7 @@ FrameResult TrackAssembler::add(const QueryFrame& frame) {
   const StageTimer timer("tracker");
   if (!scores_) {
     classes_ = static_cast<int>(frame.queries.logits.size(1)) - 1;
-    scores_.emplace(classes_);
+    scores_.emplace(classes_, options_.quality);
     spool_ = std::make_unique<MaskSpool>();
   }
   const tracking::FrameTracks tracks = tracks_of(frame);

@@ -16,7 +16,8 @@ namespace visage::pipeline {
 
 struct AssemblyOptions {
   ScoreMode scores = ScoreMode::video;
-  int top_k = 0;           // (track, class) pairs of the result; 0: as many as there are classes
+  int top_k = 0;  // (track, class) pairs of the result; 0: as many as there are classes
+  MaskQuality quality = MaskQuality::counts;
   double min_score = 0.3;  // least score of the objects a frame lists (the video result has no threshold)
 };
 

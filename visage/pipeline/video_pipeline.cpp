@@ -3,22 +3,20 @@
 namespace visage::pipeline {
 
 VideoPipeline::VideoPipeline(const Model& model, const PipelineOptions& options)
-    : detector_(make_detector(model, options.plan, options.precision)),
+    : network_(model, options),
       assembler_(options.assembly, options.tracking),
-      frames_(*detector_, options.detection(), assembler_.device_tracker()) {
+      frames_(network_.source(assembler_.device_tracker())) {
   check<UsageError>(options.in_flight >= 1, "at least one window must be in flight; got ", options.in_flight);
-  // What a tracker on the host looks at must still be that of its frame.
-  if (model.device().type == DeviceType::cuda && assembler_.device_tracker()) frames_.set_in_flight(options.in_flight);
 }
 
 void VideoPipeline::observe_queries(QueryObserver observer) {
-  frames_.set_in_flight(1);
+  frames_->keep_tensors();
   observer_ = std::move(observer);
 }
 
 std::vector<TrackedFrame> VideoPipeline::feed(media::Frame frame) {
   std::vector<TrackedFrame> done;
-  frames_.feed(std::move(frame), [&](media::Frame ready, const QueryFrame& queries) {
+  frames_->feed(std::move(frame), [&](media::Frame ready, const QueryFrame& queries) {
     done.push_back(track(std::move(ready), queries));
   });
   return done;
@@ -26,7 +24,7 @@ std::vector<TrackedFrame> VideoPipeline::feed(media::Frame frame) {
 
 std::vector<TrackedFrame> VideoPipeline::flush() {
   std::vector<TrackedFrame> done;
-  frames_.flush(
+  frames_->flush(
       [&](media::Frame ready, const QueryFrame& queries) { done.push_back(track(std::move(ready), queries)); });
   return done;
 }

@@ -1,26 +1,11 @@
 #pragma once
-#include "visage/pipeline/frame_detector.h"
+#include "visage/pipeline/network.h"
 #include "visage/pipeline/track_assembler.h"
-#include "visage/tracking/config.h"
 
 #include <memory>
 #include <vector>
 
 namespace visage::pipeline {
-
-struct PipelineOptions {
-  Plan plan = Plan::fast;
-  Precision precision = Precision::f32;
-  int shortest_edge = 480;  // of the network input
-  int longest_edge = 1333;
-  int window = 1;  // frames detected together: more throughput on wide machines, more latency and memory
-  /// Windows on their way at once; on a GPU only, and without an observer of queries (DetectionOptions::in_flight).
-  int in_flight = 1;
-  AssemblyOptions assembly;
-  TrackingConfig tracking;
-
-  DetectionOptions detection() const { return {shortest_edge, longest_edge, window, 1}; }
-};
 
 /// A frame and what was found in it.
 struct TrackedFrame {
@@ -31,7 +16,8 @@ struct TrackedFrame {
 /// Sees the queries of a frame and its tensors on the device before their tracks are known (for caches of embeddings).
 using QueryObserver = std::function<void(const QueryFrame& queries)>;
 
-/// A video, frame by frame: resize, detect, track. All frames have one size.
+/// A video, frame by frame: resize, detect, track. All frames have one size. With a model of Mode::offline the frames
+/// are done a chunk at a time (ChunkDetector), and nothing of what is said below about windows holds.
 ///
 ///   VideoPipeline pipeline(model, {});
 ///   while (auto frame = source->next())
@@ -53,20 +39,20 @@ class VideoPipeline {
   void for_each_track(const std::function<void(const VideoTrack&)>& visit) const { assembler_.for_each_track(visit); }
 
   /// Sizes of the network input, of the frame in it, and of the masks; zeros before the first frame.
-  ops::MaskSizes mask_sizes() const { return frames_.mask_sizes(); }
+  ops::MaskSizes mask_sizes() const { return frames_->mask_sizes(); }
 
   /// Before the first frame. Keeps one window in flight.
   void observe_queries(QueryObserver observer);
   std::int64_t frames() const { return assembler_.frames(); }
   /// Of the graph that is replayed for every window; 0 where there is none.
-  std::size_t graph_nodes() const { return frames_.graph_nodes(); }
+  std::size_t graph_nodes() const { return frames_->graph_nodes(); }
 
  private:
   TrackedFrame track(media::Frame frame, const QueryFrame& queries);
 
-  std::unique_ptr<Detector> detector_;
+  Network network_;
   TrackAssembler assembler_;
-  FrameDetector frames_;
+  std::unique_ptr<QuerySource> frames_;
   QueryObserver observer_;
 };
 

@@ -8,7 +8,7 @@
 
 namespace visage::pipeline {
 
-VideoScores::VideoScores(int classes) : classes_(classes) {}
+VideoScores::VideoScores(int classes, MaskQuality quality) : classes_(classes), factor_(quality) {}
 
 void VideoScores::add_logits(const Tensor& logits, const std::vector<int>& query_of_track) {
   const std::int64_t columns = classes_ + 1;
@@ -68,6 +68,7 @@ std::vector<int> VideoScores::tracks_with_frames() const {
 }
 
 double VideoScores::quality(int track) const {
+  if (factor_ == MaskQuality::is_ignored) return 1;
   return quality_sums_[track] / (static_cast<double>(quality_counts_[track]) + 1e-6);
 }
 

@@ -5,7 +5,6 @@
 #include "visage/tracking/rows.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -88,27 +87,14 @@ std::vector<int> best_first(std::span<const float> scores, double least) {
 }
 
 MaskOverlaps::MaskOverlaps(std::span<const ops::QueryMask> masks, std::size_t queries)
-    : masks_(masks), extents_(queries) {
+    : extents_(masks.begin(), masks.end()) {
   check<ShapeError>(masks.size() == queries, "tracker: the suppression of duplicates needs a mask for each of the ",
                     queries, " queries; got ", masks.size());
-  for (std::size_t q = 0; q < queries; ++q) {
-    const std::vector<std::uint64_t>& words = masks[q].bits;
-    Extent& extent = extents_[q];
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      if (words[i] == 0) continue;
-      if (extent.area == 0) extent.begin = i;
-      extent.end = i + 1;
-      extent.area += std::popcount(words[i]);
-    }
-  }
 }
 
 double MaskOverlaps::iou(int a, int b) const {
-  const Extent &first = extents_[a], &second = extents_[b];
-  std::int64_t shared = 0;
-  for (std::size_t i = std::max(first.begin, second.begin); i < std::min(first.end, second.end); ++i)
-    shared += std::popcount(masks_[a].bits[i] & masks_[b].bits[i]);
-  const std::int64_t together = first.area + second.area - shared;
+  const MaskExtent &first = extents_[a], &second = extents_[b];
+  const std::int64_t shared = shared_pixels(first, second), together = first.area + second.area - shared;
   return together > 0 ? static_cast<double>(shared) / static_cast<double>(together) : 0;
 }
 

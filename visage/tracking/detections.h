@@ -1,4 +1,5 @@
 #pragma once
+#include "visage/tracking/mask_overlap.h"
 #include "visage/tracking/tracker.h"
 
 #include <cstdint>
@@ -36,14 +37,9 @@ class MaskOverlaps {
   bool exceed(double most, int query, std::span<const int> others) const;
 
  private:
-  struct Extent {
-    std::int64_t area = 0;
-    std::size_t begin = 0, end = 0;  // the words that have a pixel
-  };
   double iou(int a, int b) const;
 
-  std::span<const ops::QueryMask> masks_;
-  std::vector<Extent> extents_;
+  std::vector<MaskExtent> extents_;
 };
 
 }  // namespace visage::tracking

@@ -7,6 +7,7 @@
 #include "tensor/replay.h"
 #include "tensor/transfer.h"
 #include "tests/support/values.h"
+#include "visage/model/clip_detector.h"
 #include "visage/model/training_losses.h"
 #include "visage/pipeline/video_pipeline.h"
 #include "visage/pseudo/procedural.h"
@@ -26,10 +27,11 @@ namespace {
 
 constexpr Device kCuda{DeviceType::cuda, 0};
 
-ModelConfig tiny() {
+ModelConfig tiny(Mode mode = Mode::online) {
   ModelConfig config;
   config.backbone = {.depth = 18, .width = 8};
-  config.detector = {.num_classes = 3,
+  config.detector = {.mode = mode,
+                     .num_classes = 3,
                      .num_queries = 7,
                      .hidden = 32,
                      .heads = 2,
@@ -42,8 +44,8 @@ ModelConfig tiny() {
 
 /// The same weights on both devices.
 struct Twins {
-  Model cpu{tiny()}, cuda{tiny(), kCuda};
-  Twins() {
+  Model cpu, cuda;
+  explicit Twins(Mode mode = Mode::online) : cpu(tiny(mode)), cuda(tiny(mode), kCuda) {
     nn::fill_test_weights(cpu.params(), "twins");
     nn::fill_test_weights(cuda.params(), "twins");
   }
@@ -96,6 +98,83 @@ TEST(ModelOnCuda, Bf16PlanIsNearTheF32Plan) {
   // A mask bit that flips changes what a query attends to: single queries may differ, not the whole.
   EXPECT_LE(difference(expected.class_logits, actual.class_logits), 0.3);
   EXPECT_LE(difference(expected.object, actual.object), 0.3);
+}
+
+ClipDetection detect_clip(ClipDetector& detector, const Tensor& images) {
+  return detector.detect(detector.features(to_device(images, detector.device())), nullptr);
+}
+
+void expect_same(const ClipDetection& expected, const ClipDetection& actual, double tolerance) {
+  EXPECT_EQ(actual.class_logits.device(), kCuda);
+  EXPECT_EQ(actual.mask_logits.size(), expected.mask_logits.size());
+  EXPECT_LE(difference(expected.class_logits, actual.class_logits), tolerance);
+  EXPECT_LE(difference(expected.mask_logits, actual.mask_logits), tolerance);
+  EXPECT_LE(difference(expected.decoder, actual.decoder), tolerance);
+}
+
+/// Lowers the masks of all queries on these images by the bias of the mask features, against the mean of the mask
+/// embeddings. Returns how many rows of attention masks then have nothing to see in the whole clip.
+std::int64_t lower_masks(const Twins& models, const Tensor& images, double by) {
+  const auto detector = make_plain_clip_detector(models.cpu);
+  DecoderOutput trace;
+  static_cast<void>(detector->detect(detector->features(images), &trace));
+  const auto before = test::values_of(models.cpu.pixel_decoder().mask_features().bias);
+  std::vector<double> mean(before.size(), 0.0);
+  double length = 0;
+  for (const HeadOutput& head : trace.heads) {
+    const auto values = test::values_of(head.mask_embedding);
+    for (std::size_t i = 0; i < values.size(); ++i) mean[i % mean.size()] += values[i];
+  }
+  const auto rows = static_cast<double>(std::ssize(trace.heads) * models.cpu.config().detector.num_queries);
+  for (const double m : mean) length += m * m;
+  for (const Model* model : {&models.cpu, &models.cuda})
+    write_from_host(model->pixel_decoder().mask_features().bias, [&](const Tensor& host) {
+      for (std::size_t c = 0; c < mean.size(); ++c)
+        host.data<float>()[c] = static_cast<float>(before[c] - by * rows * mean[c] / length);
+    });
+  static_cast<void>(detector->detect(detector->features(images), &trace));
+  std::int64_t blind = 0;
+  for (const HeadOutput& head : trace.heads) {
+    if (!head.blocked) continue;
+    const std::int64_t keys = head.blocked.size(2);
+    for (std::int64_t row = 0; row < head.blocked.size(1); ++row) {
+      const auto* const blocked = head.blocked.data<std::uint8_t>() + row * keys;
+      blind += std::all_of(blocked, blocked + keys, [](std::uint8_t b) { return b != 0; }) ? 1 : 0;
+    }
+  }
+  return blind;
+}
+
+TEST(ClipsOnCuda, BothPlansEqualTheCpu) {
+  const Twins models(Mode::offline);
+  const auto plain_on_cpu = make_plain_clip_detector(models.cpu), plain_on_cuda = make_plain_clip_detector(models.cuda);
+  const auto on_cpu = make_fast_clip_detector(models.cpu, Precision::f32),
+             on_cuda = make_fast_clip_detector(models.cuda, Precision::f32);
+  for (const Dims& size : {Dims{3, 64, 96, 3}, Dims{1, 64, 96, 3}, Dims{2, 96, 32, 3}}) {
+    SCOPED_TRACE(testing::Message() << size);
+    const Tensor images = test::random_normal(size, 1);
+    expect_same(detect_clip(*plain_on_cpu, images), detect_clip(*plain_on_cuda, images), 2e-4);
+    expect_same(detect_clip(*on_cpu, images), detect_clip(*on_cuda, images), 2e-4);
+  }
+}
+
+TEST(ClipsOnCuda, QueriesThatSeeNothingInAClipSeeAllOfIt) {
+  const Twins models(Mode::offline);
+  const Tensor images = test::random_normal({3, 64, 96, 3}, 1);
+  const std::int64_t blind = lower_masks(models, images, 2);
+  EXPECT_GT(blind, 0);
+  EXPECT_LT(blind, 4 * 7);
+  const auto on_cpu = make_fast_clip_detector(models.cpu, Precision::f32),
+             on_cuda = make_fast_clip_detector(models.cuda, Precision::f32);
+  expect_same(detect_clip(*on_cpu, images), detect_clip(*on_cuda, images), 2e-4);
+}
+
+TEST(ClipsOnCuda, Bf16PlanIsNearTheF32Plan) {
+  const Twins models(Mode::offline);
+  const Tensor images = test::random_normal({2, 64, 64, 3}, 1);
+  const auto exact = make_fast_clip_detector(models.cpu, Precision::f32),
+             rounded = make_fast_clip_detector(models.cuda, Precision::bf16);
+  expect_same(detect_clip(*exact, images), detect_clip(*rounded, images), 0.3);
 }
 
 media::Image drawn_frame(media::Size size, std::int64_t t) {
@@ -272,8 +351,9 @@ Step train_step(Model& model, const Tensor& images, const std::vector<FrameTarge
   Step step;
   const Device device = model.device();
   autograd::Tape tape;
-  const TrainingLosses losses =
-      objective_of(model)(to_device(images, device), BatchTargets(targets, device), 2, points(device));
+  const bool of_clips = model.config().detector.mode == Mode::offline;
+  const BatchTargets batch(of_clips ? clip_targets(targets, 2) : targets, device);
+  const TrainingLosses losses = objective_of(model)(to_device(images, device), batch, 2, points(device));
   for (const LossTerm& term : losses.terms) step.losses.push_back(item(autograd::detach(term.value)));
   tape.backward(losses.total);
   std::vector<Tensor> gradients;
@@ -294,9 +374,9 @@ Step train_step(Model& model, const Tensor& images, const std::vector<FrameTarge
   return step;
 }
 
-void expect_equal_steps(const std::vector<FrameTargets>& targets) {
-  Twins models;
-  const Tensor images = test::random_normal({2, 64, 64, 3}, 3);
+void expect_equal_steps(const std::vector<FrameTargets>& targets, Mode mode = Mode::online) {
+  Twins models(mode);
+  const Tensor images = test::random_normal({std::ssize(targets), 64, 64, 3}, 3);
   const Step expected = train_step(models.cpu, images, targets), actual = train_step(models.cuda, images, targets);
   ASSERT_EQ(expected.losses.size(), actual.losses.size());
   for (std::size_t i = 0; i < expected.losses.size(); ++i)
@@ -315,6 +395,21 @@ void expect_equal_steps(const std::vector<FrameTargets>& targets) {
 }
 
 TEST(ModelOnCuda, TrainingStepEqualsTheCpu) { expect_equal_steps(two_objects()); }
+
+TEST(ClipsOnCuda, TrainingStepEqualsTheCpu) {
+  std::vector<FrameTargets> frames = two_objects();  // of one clip, and of a second
+  std::ranges::copy(two_objects(), std::back_inserter(frames));
+  expect_equal_steps(frames, Mode::offline);
+}
+
+TEST(ClipsOnCuda, TrainingStepWithoutObjectsEqualsTheCpu) {
+  std::vector<FrameTargets> frames = two_objects();
+  for (FrameTargets& frame : frames) {
+    frame.ids = {-1, -1};
+    frame.masks = Tensor::zeros({2, 64, 64}, DType::u8);
+  }
+  expect_equal_steps(frames, Mode::offline);
+}
 
 TEST(ModelOnCuda, TrainingStepWithMoreInstancesThanQueriesEqualsTheCpu) {
   std::vector<FrameTargets> frames = two_objects();

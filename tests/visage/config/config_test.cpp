@@ -3,6 +3,7 @@
 #include "tensor/error.h"
 #include "tests/support/golden.h"
 #include "tests/support/source_tree.h"
+#include "visage/config/pipeline_options.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -96,6 +97,21 @@ min_score = 0.125
   EXPECT_EQ(to_toml(load_config("")), to_toml(Config{}));
 }
 
+TEST_F(ConfigRead, KnowsBothModes) {
+  EXPECT_EQ(load("").model.detector.mode, Mode::online);
+  EXPECT_EQ(load("model.detector.mode = \"online\"").model.detector.mode, Mode::online);
+  const Config config = load("model.detector.mode = \"offline\"");
+  EXPECT_EQ(config.model.detector.mode, Mode::offline);
+  EXPECT_EQ(load(to_toml(config)).model.detector.mode, Mode::offline);
+  EXPECT_THAT(error_of("model.detector.mode = \"clips\""), HasSubstr("must be \"online\" or \"offline\""));
+  // The scores of Mask2Former-VIS are class probabilities alone.
+  const auto quality = [](const Config& c) {
+    return pipeline_options(c, pipeline::Plan::fast, Precision::f32).assembly.quality;
+  };
+  EXPECT_EQ(quality(config), pipeline::MaskQuality::is_ignored);
+  EXPECT_EQ(quality(Config{}), pipeline::MaskQuality::counts);
+}
+
 TEST_F(ConfigRead, NamesTheNearestKey) {
   EXPECT_EQ(error_of("[tracking]\n  alfa = 0.5\n"),
             ":2:3: unknown key \"tracking.alfa\"; the nearest valid name is \"tracking.alpha\"");
@@ -135,6 +151,10 @@ TEST_F(ConfigRead, RefusesValuesThatDoNotFitTogether) {
   EXPECT_THAT(error_of("class_names = [\"cat\"]"), HasSubstr("model.detector.num_classes (40); got 1"));
   EXPECT_THAT(error_of("inference.longest_edge = 100"), HasSubstr("at least inference.shortest_edge (480)"));
   EXPECT_THAT(error_of("inference.top_k = 4001"), HasSubstr("at most"));
+  EXPECT_THAT(error_of("inference.chunk = 5\ninference.overlap = 3"), HasSubstr("at most half of inference.chunk (5)"));
+  EXPECT_EQ(error_of("inference.chunk = 6\ninference.overlap = 3"), "");
+  EXPECT_THAT(error_of("tracking.tracker = \"minvis\"\nmodel.detector.mode = \"offline\""),
+              HasSubstr("tracking.tracker is of no use to an offline model"));
   Config config;
   config.class_names = {"cat"};
   EXPECT_THROW(check_config(config), UsageError);

@@ -36,7 +36,8 @@ class TrackVideo : public testing::Test {
     return predictions_of(tracks, video_, category_ids_);
   }
   std::vector<pipeline::TrackAssembler> track(std::span<const TrackingConfig> settings) {
-    return track_video(*detector_, options_, settings, video_, folder_.path());
+    pipeline::FrameDetector frames(*detector_, options_.detection());
+    return track_video(frames, options_.assembly, settings, video_, folder_.path());
   }
 
   test::TemporaryFolder folder_;

@@ -94,7 +94,7 @@ TEST_F(StagesGolden, AppearanceWithEmptyMasks) {
   const nn::HashStream stream(test::golden_seed() + "/stage/appearance/masks");
   for (std::int64_t i = 0; i < masks.numel(); ++i)
     masks.data<float>()[i] = 4.f * stream.symmetric(i) - (i / (24 * 40) % 100 < 5 ? 8.f : 0.f);
-  const AppearanceOutput out = model.appearance()(embeddings, features, std::vector<Tensor>(3, masks));
+  const AppearanceOutput out = (*model.appearance())(embeddings, features, std::vector<Tensor>(3, masks));
   Tensor pooled = Tensor::empty({2, 100, 768});
   for (std::int64_t row = 0; row < 200; ++row)
     for (std::int64_t level = 0; level < 3; ++level)
