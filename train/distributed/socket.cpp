@@ -3,6 +3,7 @@
 #include "train/distributed/communicator.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -20,15 +21,25 @@ namespace {
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
-Addresses resolve(const std::string& host, int port, int flags) {
+// Of this machine, to listen at all of it, where there is no host.
+Addresses resolve(const std::string& host, int port) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = flags;
+  hints.ai_flags = AI_PASSIVE;  // counts only without a host
   addrinfo* found = nullptr;
-  const int status = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  const int status = getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &found);
   check<CommunicationError>(status == 0, "rendezvous: no machine ", host, ": ", gai_strerror(status));
   return {found, freeaddrinfo};
+}
+
+// Whether only processes of this machine can mean it by `host`.
+bool is_loopback(const std::string& host) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+  if (inet_pton(AF_INET6, host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
+  return host == "localhost";
 }
 
 // A machine that vanishes without a word is noticed after 5 + 3 * 5 seconds.
@@ -99,18 +110,23 @@ bool Socket::closed_by_peer() const {
 }
 
 Socket listen_at(const std::string& host, int port) {
-  const Addresses addresses = resolve(host, port, AI_PASSIVE);
+  // What a name says on its own machine is often an address that others cannot reach: 127.0.1.1 on Debian.
+  const Addresses addresses = resolve(is_loopback(host) ? host : "", port);
   std::string why;
-  for (const addrinfo* a = addresses.get(); a; a = a->ai_next) {
-    Socket listener(socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol));
-    const int on = 1;
-    setsockopt(listener.descriptor(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener.descriptor(), a->ai_addr, a->ai_addrlen) == 0 && listen(listener.descriptor(), SOMAXCONN) == 0)
-      return listener;
-    why = std::strerror(errno);
+  for (const int family : {AF_INET6, AF_INET}) {  // that of version 6 takes both
+    for (const addrinfo* a = addresses.get(); a; a = a->ai_next) {
+      if (a->ai_family != family) continue;
+      Socket listener(socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol));
+      const int on = 1, off = 0;
+      setsockopt(listener.descriptor(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+      if (family == AF_INET6) setsockopt(listener.descriptor(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+      if (bind(listener.descriptor(), a->ai_addr, a->ai_addrlen) == 0 && listen(listener.descriptor(), SOMAXCONN) == 0)
+        return listener;
+      why = std::strerror(errno);
+    }
   }
-  fail<CommunicationError>("rendezvous: process 0 cannot listen at ", host, ":", port, ": ", why,
-                           "; the place must be on its machine and free");
+  fail<CommunicationError>("rendezvous: process 0 cannot listen at port ", port, " of its machine: ", why,
+                           "; take another");
 }
 
 Socket accept_from(const Socket& listener, Deadline deadline) {
@@ -127,7 +143,7 @@ Socket accept_from(const Socket& listener, Deadline deadline) {
 }
 
 Socket connect_to(const std::string& host, int port, Deadline deadline) {
-  const Addresses addresses = resolve(host, port, 0);
+  const Addresses addresses = resolve(host, port);
   while (true) {
     std::string why;
     for (const addrinfo* a = addresses.get(); a; a = a->ai_next) {

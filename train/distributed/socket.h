@@ -34,7 +34,8 @@ class Socket {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
-/// Listens at host:port.
+/// Listens at the port, on all addresses of this machine; where `host` is "localhost" or a loopback address, at that
+/// alone.
 [[nodiscard]] Socket listen_at(const std::string& host, int port);
 /// The next connection; a closed socket at the deadline.
 [[nodiscard]] Socket accept_from(const Socket& listener, Deadline deadline);

@@ -7,9 +7,9 @@
 
 namespace visage::train {
 
-/// Where the processes of a group meet: process 0 listens there.
+/// Where the processes of a group meet: process 0 listens at the port, the others connect.
 struct Rendezvous {
-  std::string host;  // name or address of the machine of process 0
+  std::string host;  // name or address of the machine of process 0, as the others know it
   int port = 0;
 };
 

@@ -5,11 +5,13 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <netdb.h>
 
 namespace visage::train {
 namespace {
 
 using std::chrono::seconds;
+using testing::AnyOf;
 using testing::HasSubstr;
 
 std::string message_of(const std::function<void()>& run) {
@@ -118,6 +120,25 @@ TEST(DistributedTcp, StrangersDoNotDisturb) {
   browser.send("GET / HTTP/1.1\r\n\r\n", 18);
   connect_tcp(place, 1, 2, seconds(20))->barrier();
   zero.join();
+}
+
+std::string bound_address(const Socket& listener) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  char text[NI_MAXHOST] = "";
+  getsockname(listener.descriptor(), reinterpret_cast<sockaddr*>(&address), &length);
+  getnameinfo(reinterpret_cast<sockaddr*>(&address), length, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  return text;
+}
+
+TEST(DistributedRendezvous, ListensToOtherMachinesUnlessItsNameIsLocal) {
+  EXPECT_EQ(bound_address(listen_at("127.0.0.1", test::free_port())), "127.0.0.1");
+  EXPECT_THAT(bound_address(listen_at("localhost", test::free_port())), AnyOf("127.0.0.1", "::1"));
+  const int port = test::free_port();
+  const Socket listener = listen_at("node7", port);
+  EXPECT_THAT(bound_address(listener), AnyOf("::", "0.0.0.0"));
+  EXPECT_TRUE(connect_to("127.0.0.1", port, std::chrono::steady_clock::now() + seconds(20)).is_open());
+  EXPECT_THAT(message_of([&] { (void)listen_at("node8", port); }), HasSubstr("port " + std::to_string(port)));
 }
 
 TEST(DistributedRendezvous, TakesNamesAndAddresses) {
