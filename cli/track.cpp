@@ -101,12 +101,7 @@ class TrackRun {
   std::optional<media::Frame> next_frame(const Interrupt& interrupt) {
     if (interrupt.requested()) return std::nullopt;
     const StageTimer timer("decode");
-    try {
-      return with_remedy<media::TruncatedError>(" with --truncated accept", [this] { return source_.next(); });
-    } catch (const InputError&) {
-      if (interrupt.requested()) return std::nullopt;  // the signal cut the read short
-      throw;
-    }
+    return with_remedy<media::TruncatedError>(" with --truncated accept", [this] { return source_.next(); });
   }
 
   void emit(const std::vector<pipeline::TrackedFrame>& done) {

@@ -33,10 +33,7 @@ ByteStream::~ByteStream() {
 
 ssize_t ByteStream::read(std::span<uint8_t> to) {
   while (true) {
-    if (stop_ && stop_()) {
-      errno = EINTR;
-      return -1;
-    }
+    if (asked_to_stop()) return -1;
     // read() of a pipe that had no writer yet says that it has ended; poll() waits for one.
     pollfd event{descriptor_, POLLIN, 0};
     const int events = ::poll(&event, 1, kWaitMilliseconds);
@@ -46,8 +43,15 @@ ssize_t ByteStream::read(std::span<uint8_t> to) {
     if (events <= 0) continue;
     silent_waits_ = kSilentWaits;
     const ssize_t got = ::read(descriptor_, to.data(), to.size());
+    if (got == 0 && asked_to_stop()) return -1;  // Ctrl-C ends the program that writes as well
     if (got >= 0 || (errno != EAGAIN && errno != EINTR)) return got;
   }
+}
+
+bool ByteStream::asked_to_stop() {
+  stopped_ = stop_ && stop_();
+  if (stopped_) errno = EINTR;
+  return stopped_;
 }
 
 }  // namespace visage::media

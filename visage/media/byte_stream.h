@@ -20,13 +20,18 @@ class ByteStream {
   /// Waits for bytes and reads what is there, as read(2): 0 at the end, that is when the last writer has closed; -1
   /// with the reason in errno, EINTR when it was stopped.
   ssize_t read(std::span<uint8_t> to);
+  /// Whether the last read() was.
+  bool stopped() const { return stopped_; }
 
  private:
+  bool asked_to_stop();
+
   std::string name_;
   std::function<bool()> stop_;
   int descriptor_;
   bool owned_;
   int silent_waits_ = 0;  // before the first byte
+  bool stopped_ = false;
 };
 
 }  // namespace visage::media

@@ -96,6 +96,7 @@ std::optional<Frame> FrameSource::next() {
   std::optional<Frame> frame;
   if (position_ == wanted_) frame = read(position_);
   if (!frame) {
+    if (options_.stop && options_.stop()) return frame;
     check<InputError>(returned_ > 0 || position_ == 0, "no frame at start ", options_.start, " of ", options_.path,
                       ", which has ", position_, " frames; give a smaller start");
     check<InputError>(returned_ > 0, "no frame in ", shown_name(options_.path), "; check that the input is complete");

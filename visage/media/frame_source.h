@@ -68,8 +68,8 @@ class FrameSource {
 
   [[nodiscard]] const FrameInfo& info() const { return info_; }
 
-  /// Next selected frame; nothing at the end. Throws InputError, one line that names the file and the frame, when a
-  /// frame cannot be read or has another size than the first, when the clip has no frame at `start`, and
+  /// Next selected frame; nothing at the end or when stopped. Throws InputError, one line that names the file and the
+  /// frame, when a frame cannot be read or has another size than the first, when the clip has no frame at `start`, and
   /// TruncatedError, unless Truncation::accept, after the last readable frame of a clip that is cut short.
   std::optional<Frame> next();
 

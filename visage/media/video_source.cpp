@@ -215,15 +215,18 @@ class VideoSource final : public FrameSource {
     return false;
   }
 
+  bool stopped() const { return input_.bytes && input_.bytes->stopped(); }
+
   /// Decodes the next picture into frame_; false at the end.
   bool decode() {
-    while (true) {
+    while (!stopped()) {
       const int status = avcodec_receive_frame(input_.codec.get(), frame_.get());
       if (status == 0) return true;
       if (status == AVERROR_EOF || (status != AVERROR(EAGAIN) && draining_)) return false;
       if (status != AVERROR(EAGAIN)) ++damaged_;
       feed();
     }
+    return false;  // what was read last may be half a packet
   }
 
   void feed() {
@@ -268,6 +271,7 @@ class VideoSource final : public FrameSource {
 
   /// At the end of the file: were these all the frames it promised?
   void check_complete(int64_t frames) {
+    if (stopped()) return;
     if (damaged_ > 0) log::warn(shown_name(options_.path), ": ", damaged_, " damaged packets were passed over");
     if (!cut_short() || std::exchange(reported_, true)) return;
     check<InputError>(frames > 0 || !input_.bytes, "no frame of video ", shown_name(options_.path),

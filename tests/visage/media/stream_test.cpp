@@ -114,12 +114,23 @@ TEST_F(NamedPipe, StopsWaitingForAWriterOrTheRestOfAFrame) {
   bool stopped = false;
   int asked = 0;
   const SourceOptions options{.path = path_, .size = kSize, .stop = [&] { return stopped || ++asked > 2; }};
-  EXPECT_THAT(message_of<InputError>([&] { read_all(options); }), HasSubstr("no frame in " + path_));
+  EXPECT_TRUE(read_all(options).empty());
   asked = 0;
   const auto source = open_source(options);
   write(std::string(kFrameBytes + 5, 'x'));
   EXPECT_TRUE(source->next());
   stopped = true;
+  EXPECT_FALSE(source->next());
+}
+
+TEST_F(NamedPipe, StopsWhenTheWriterIsStoppedToo) {
+  int asked = 0;
+  const auto source = open_source({.path = path_, .size = kSize, .stop = [&] {
+                                     if (++asked == 3) hang_up();  // about to wait for the rest of the second frame
+                                     return asked > 3;
+                                   }});
+  write(std::string(kFrameBytes + 5, 'x'));
+  EXPECT_TRUE(source->next());
   EXPECT_FALSE(source->next());
 }
 
@@ -177,6 +188,25 @@ TEST_F(NamedPipe, HoldsFewFramesOfAVideoBack) {
   EXPECT_GE(shown + 5, there);
   EXPECT_GT(there, 20u);
   cpu::set_num_threads(threads);
+}
+
+TEST_F(NamedPipe, StopsWaitingForTheRestOfAVideo) {
+  const std::string whole = video_bytes(folder_ / "clip", 30);
+  for (const Truncation truncation : {Truncation::fail, Truncation::accept}) {
+    const int both = ::open(path_.c_str(), O_RDWR | O_NONBLOCK);
+    write(whole.substr(0, whole.size() * 9 / 10));
+    bool stopped = false;
+    const auto source = open_source({.path = path_, .truncation = truncation, .stop = [&] { return stopped; }});
+    ::close(both);
+    EXPECT_TRUE(source->next());
+    stopped = true;
+    testing::internal::CaptureStderr();
+    while (source->next()) {
+    }
+    EXPECT_FALSE(source->next());
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    hang_up();
+  }
 }
 
 TEST(VideoStream, SaysWhatItCannotRead) {
