@@ -51,6 +51,8 @@ visage_status guarded(F&& fn) noexcept {
     return failed(VISAGE_ERROR_DEVICE, error.what());
   } catch (const CudaError& error) {
     return failed(VISAGE_ERROR_DEVICE, error.what());
+  } catch (const MemoryError& error) {
+    return failed(VISAGE_ERROR_MEMORY, error.what());
   } catch (const std::bad_alloc&) {
     return failed(VISAGE_ERROR_MEMORY, "out of memory; use smaller frames or a smaller window");
   } catch (const std::exception& error) {

@@ -43,7 +43,8 @@ class CpuAllocator final : public Allocator {
     const std::size_t size = size_class(bytes);
     void* data = take(size);
     if (!data) data = std::aligned_alloc(kAlignment, size);
-    check(data != nullptr, "out of memory: cannot allocate ", bytes, " bytes on the CPU");
+    check<MemoryError>(data != nullptr, "out of memory: cannot allocate ", bytes,
+                       " bytes on the CPU; use a smaller input, batch or window");
     in_use_.fetch_add(size, std::memory_order_relaxed);
     return data;
   }

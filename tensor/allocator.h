@@ -9,7 +9,7 @@ namespace visage {
 class Allocator {
  public:
   virtual ~Allocator() = default;
-  /// Never null: throws Error when the memory cannot be had.
+  /// Never null: throws MemoryError, on a GPU CudaError, when the memory cannot be had.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* data, std::size_t bytes) noexcept = 0;
 };

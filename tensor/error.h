@@ -33,6 +33,10 @@ struct DeviceError : Error {
 struct CudaError : Error {
   using Error::Error;
 };
+/// Host memory that cannot be had; that of a GPU is a CudaError.
+struct MemoryError : Error {
+  using Error::Error;
+};
 struct AutogradError : Error {
   using Error::Error;
 };

@@ -11,8 +11,11 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdlib>
+#include <fstream>
 #include <memory>
+#include <sys/resource.h>
 #include <thread>
+#include <unistd.h>
 #include <visage.h>
 
 namespace visage {
@@ -275,6 +278,25 @@ TEST(CTracker, AsksForAResetAfterAFailureMidway) {
   EXPECT_EQ(visage_flush(tracker.get()), VISAGE_ERROR_USAGE);
   ASSERT_EQ(visage_reset(tracker.get()), VISAGE_OK);
   EXPECT_TRUE(track_clip(tracker) == track_clip(create()));
+}
+
+TEST(CTracker, SaysThatMemoryIsMissing) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the address sanitizer ends the process";
+#endif
+  EXPECT_EQ(feed(create(), image(0)), VISAGE_OK);  // starts the threads, whose stacks the limit might refuse
+  // The frame grows to 8192x10240 pixels: a tensor of 1 GB.
+  const Tracker tracker = create("; inference.shortest_edge=8192; inference.longest_edge=16384");
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  const rlimit limit{pages * static_cast<std::uint64_t>(getpagesize()) + (rlim_t{512} << 20), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+  const visage_status status = feed(tracker, image(0));
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_EQ(status, VISAGE_ERROR_MEMORY);
+  EXPECT_THAT(visage_last_error(), HasSubstr("cannot allocate"));
 }
 
 TEST(CTracker, AnyThreadMayCall) {

@@ -1,10 +1,13 @@
 #include "tensor/tensor.h"
 
+#include "tests/support/files.h"
 #include "tests/support/values.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace visage {
@@ -119,6 +122,15 @@ TEST(Error, SaysWhatAndKeepsWhere) {
     EXPECT_NE(std::string(error.thrown_at().file_name()).find("tensor_test.cpp"), std::string::npos);
   }
   EXPECT_NO_THROW(check(true, "never"));
+}
+
+TEST(Error, SaysHowMuchMemoryIsMissing) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the address sanitizer ends the process";
+#endif
+  const std::string bytes = std::to_string(std::int64_t{1} << 60);
+  EXPECT_THAT(test::message_of<MemoryError>([] { (void)Tensor::empty({std::int64_t{1} << 58}); }),
+              testing::HasSubstr("cannot allocate " + bytes + " bytes on the CPU; use"));
 }
 
 TEST(Device, NamesAreParsed) {
