@@ -10,8 +10,6 @@
 namespace visage::annotation {
 namespace {
 
-constexpr int64_t kMostFrames = 100'000'000;
-
 std::string tagged(const char* tag, const std::string& content) {
   return std::string("<") + tag + ">" + content + "</" + tag + ">";
 }
@@ -136,9 +134,7 @@ Video described_frames(const XmlElement& root, const std::string& name) {
   const int64_t length = described(*meta, {"size"}, name);
   const int64_t height = described(*meta, {"original_size", "height"}, name);
   const int64_t width = described(*meta, {"original_size", "width"}, name);
-  check<InputError>(length > 0 && length <= kMostFrames && height > 0 && width > 0 && height <= kMaxPixels / width, "",
-                    name, ": <meta> describes no video: ", length, " frames of ", width, "x", height);
-  return unnamed_frames(length, height, width);
+  return unnamed_frames(length, height, width, name + ": <meta>");
 }
 
 void add_track(const XmlElement& element, const std::string& name, const Video& video, CategoryNames& names,

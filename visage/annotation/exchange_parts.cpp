@@ -32,7 +32,10 @@ void check_absent(const std::string& path) {
                     "", path, ": is there already; choose another name");
 }
 
-Video unnamed_frames(int64_t length, int64_t height, int64_t width) {
+Video unnamed_frames(int64_t length, int64_t height, int64_t width, const std::string& where) {
+  constexpr int64_t kMostFrames = 100'000'000;
+  check<InputError>(length > 0 && length <= kMostFrames && height > 0 && width > 0 && height <= kMaxPixels / width, "",
+                    where, ": no video has ", length, " frames of ", width, "x", height);
   Video video{.id = 1, .height = height, .width = width, .file_names = {}};
   for (int64_t frame = 0; frame < length; ++frame) {
     char name[32];

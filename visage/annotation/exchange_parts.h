@@ -16,8 +16,9 @@ namespace visage::annotation {
 /// Throws InputError when something is at `path` that a writer would replace.
 void check_absent(const std::string& path);
 
-/// A video of `length` frames named as those of a video file: "frame_000012".
-[[nodiscard]] Video unnamed_frames(int64_t length, int64_t height, int64_t width);
+/// A video of `length` frames named as those of a video file: "frame_000012". Throws InputError "where: no video has
+/// ..." for lengths and sizes that a file from outside may claim but no video has.
+[[nodiscard]] Video unnamed_frames(int64_t length, int64_t height, int64_t width, const std::string& where);
 
 /// Throws InputError for a frame outside 0 .. length - 1.
 void check_frame(int64_t frame, const Video& video, const std::string& where);

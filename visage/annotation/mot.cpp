@@ -14,7 +14,6 @@ namespace fs = std::filesystem;
 
 constexpr const char *kText = "gt/gt.txt", *kLabels = "labels.txt", *kSequence = "seqinfo.ini";
 constexpr int64_t kMostClasses = 10000;  // lines of labels.txt
-constexpr int64_t kMostFrames = 100'000'000;
 constexpr size_t kScore = 6, kClass = 7;
 
 std::string class_lines(const VideoTracks& tracks) {
@@ -61,9 +60,7 @@ KnownFrames sequence_frames(const fs::path& path) {
     for (const auto& [key, value] : {std::pair("seqLength", &length), {"imHeight", &height}, {"imWidth", &width}})
       if (parts[0] == key) *value = to_whole(parts[1], path.string() + ": " + key);
   }
-  check<InputError>(length > 0 && length <= kMostFrames && height > 0 && width > 0 && height <= kMaxPixels / width, "",
-                    path.string(), ": must say seqLength, imWidth and imHeight");
-  return unnamed_frames(length, height, width);
+  return unnamed_frames(length, height, width, path.string() + ": seqLength, imWidth and imHeight");
 }
 
 void add_line(std::string_view line, const std::string& where, const Video& video, TrackCollector& collector,

@@ -252,6 +252,20 @@ TEST_F(BadExchange, XmlOfCvatIsNamed) {
   EXPECT_THAT(track("<mask frame='0' rle='1' left='31' top='0' width='2' height='2'/>"), HasSubstr("not within"));
 }
 
+TEST_F(BadExchange, ImpossibleVideosAreRefused) {
+  test::write_text(path_,
+                   "<annotations><meta><task><size>0</size><original_size><width>4</width><height>3</height>"
+                   "</original_size></task></meta></annotations>");
+  EXPECT_THAT(message_of<InputError>([&] { (void)read_cvat(path_, {}); }),
+              HasSubstr("there: <meta>: no video has 0 frames of 4x3"));
+  std::filesystem::remove(path_);
+  std::filesystem::create_directories(path_ + "/gt");
+  test::write_text(path_ + "/gt/gt.txt", "1,1,1,1,2,2\n");
+  test::write_text(path_ + "/seqinfo.ini", "seqLength=2\nimWidth=4\n");
+  EXPECT_THAT(message_of<InputError>([&] { (void)read_mot(path_, {}); }),
+              HasSubstr("seqinfo.ini: seqLength, imWidth and imHeight: no video has 2 frames of 4x0"));
+}
+
 TEST_F(BadExchange, ShapesOfLabelMeAreNamed) {
   const std::string ring = R"("points": [[1, 1], [5, 1], [5, 5]])";
   EXPECT_THAT(labelme(R"({"label": "a", )" + ring + "}"), HasSubstr("a.json: shapes[0]: has no \"group_id\""));
