@@ -98,6 +98,15 @@ void remove_leftovers(const std::string& target) {
   for (int attempt = 0; attempt < kMostWriters; ++attempt) remove_if_abandoned(temporary_name(target, attempt));
 }
 
+std::unique_ptr<FolderLock> FolderLock::take(const std::string& folder) {
+  Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  check<InputError>(opened.get() >= 0, "cannot open the folder ", folder, ": ", std::strerror(errno));
+  if (!lock(opened.get()) && errno == EWOULDBLOCK) return nullptr;
+  return std::unique_ptr<FolderLock>(new FolderLock(opened.release()));
+}
+
+FolderLock::~FolderLock() { ::close(descriptor_); }
+
 TemporaryPath::TemporaryPath(std::string target, Kind kind, Existing existing)
     : target_(std::move(target)), kind_(kind), existing_(existing) {
   check_target();

@@ -54,6 +54,21 @@ class TemporaryPath {
   int descriptor_ = -1;
 };
 
+/// A folder that this process has for itself among those that ask, until it is destroyed or the process ends.
+class FolderLock {
+ public:
+  /// Null if another process has the folder. throws InputError if it cannot be opened. Where the file system knows no
+  /// locks, nobody is kept out.
+  static std::unique_ptr<FolderLock> take(const std::string& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  explicit FolderLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
 /// A file written from front to back.
 class AtomicFile {
  public:

@@ -44,6 +44,7 @@ class Run {
   void go();
 
  private:
+  void lock_folder();
   void initialise();
   void prepare_sets();
   void step();
@@ -63,6 +64,7 @@ class Run {
   const World& world_;
   RunObserver& observer_;
   const fs::path folder_;
+  std::unique_ptr<files::FolderLock> lock_;  // process 0: two runs in one folder would mix their files
   const Checkpoints checkpoints_;
   Model model_;
   std::unique_ptr<Trainer> trainer_;
@@ -80,6 +82,7 @@ Run::Run(const RunOptions& options, const World& world, RunObserver& observer)
       model_(options.config.model, options.device),
       report_(fs::absolute(folder_ / ".").parent_path().filename().string(), options.config) {
   const bool fresh = options.start == RunOptions::Start::fresh;
+  if (is_first() && fs::exists(folder_)) lock_folder();
   if (fresh && is_first())
     check<UsageError>(checkpoints_.files().empty(), "", options.folder,
                       ": holds a training run; resume it or choose another folder");
@@ -95,6 +98,7 @@ Run::Run(const RunOptions& options, const World& world, RunObserver& observer)
   trainer_->share_state();
   if (is_first()) {
     make_folder(folder_ / "checkpoints");
+    if (!lock_) lock_folder();
     files::write_file(file("config.toml"), config::to_toml(options.config));
     metrics_ = std::make_unique<MetricsFile>(file("metrics.jsonl"), steps_done(), report_);
     if (fresh) checkpoints_.save(*trainer_);  // from here on the run can be resumed
@@ -107,6 +111,12 @@ Run::Run(const RunOptions& options, const World& world, RunObserver& observer)
 
 void Run::prepare_sets() {
   for (EvaluationSet& set : sets_) set.prepare(options_.config.model.detector.num_classes);
+}
+
+void Run::lock_folder() {
+  lock_ = files::FolderLock::take(options_.folder);
+  check<UsageError>(lock_ != nullptr, "", options_.folder,
+                    ": another process trains in this folder; wait for its end or choose another folder");
 }
 
 void Run::initialise() {

@@ -113,6 +113,22 @@ TEST_F(TrainTest, KilledRunsEndWithTheBytesOfOneThatNeverStopped) {
   EXPECT_EQ(recorded("killed"), (std::vector<int>{1, 2, 3, 4, 5, -5, 6, 7, 8, 9, 10, -10, 11, 12, -12}));
 }
 
+TEST_F(TrainTest, TwoProcessesDoNotTrainInOneFolder) {
+  Program first(arguments("run", {"--set", "train.steps=1000000", "--set", "train.eval_every=0"}));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!fs::exists(folder_.path() / "run/metrics.jsonl") && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (const std::vector<std::string>& options : {std::vector<std::string>{"--resume"}, {}}) {
+    const Ended second = train("run", options);
+    EXPECT_EQ(second.code, 2);
+    EXPECT_THAT(second.err, HasSubstr("another process trains in this folder"));
+  }
+  first.signal(SIGKILL);
+  EXPECT_EQ(first.wait().code, 128 + SIGKILL);
+  EXPECT_EQ(train("run", {"--resume", "--set", "train.steps=1", "--set", "train.eval_every=0"}).code, 0)
+      << "the lock ends with the process";
+}
+
 TEST_F(TrainTest, ADamagedCheckpointGivesWayToTheOneBefore) {
   ASSERT_EQ(train("whole").code, 0);
   ASSERT_EQ(checkpoints("whole"),

@@ -168,6 +168,16 @@ TEST(UnnamedFile, KeepsWhatIsWritten) {
   EXPECT_EQ(errno, ENOENT);
 }
 
+TEST(FolderLock, IsForOneAtATime) {
+  const test::TemporaryFolder folder;
+  std::unique_ptr<FolderLock> first = FolderLock::take(folder.path());
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(FolderLock::take(folder.path()));
+  first.reset();
+  EXPECT_TRUE(FolderLock::take(folder.path()));
+  EXPECT_THROW((void)FolderLock::take(folder / "missing"), InputError);
+}
+
 TEST(FolderOf, IsWhereThePathIs) {
   EXPECT_EQ(folder_of("a"), ".");
   EXPECT_EQ(folder_of("x/y/a"), "x/y/");
