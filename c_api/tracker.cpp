@@ -90,7 +90,7 @@ std::string trimmed(const std::string& text) {
   return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-Settings parse_settings(const char* text) {
+Settings parse_settings(const char* text, const std::string& weights) {
   std::map<std::string, std::string> own{{"config", ""}, {"device", "auto"}, {"precision", "f32"}};
   std::vector<std::string> overrides;
   std::istringstream assignments(text ? text : "");
@@ -102,7 +102,7 @@ Settings parse_settings(const char* text) {
     else if (std::string override = trimmed(assignment); !override.empty())
       overrides.push_back(std::move(override));
   }
-  return {config::load_config(own["config"], overrides), own["device"], parse_precision(own["precision"])};
+  return {config::load_config(own["config"], overrides, weights), own["device"], parse_precision(own["precision"])};
 }
 
 media::Image copy_image(const std::uint8_t* rgb, media::Size size, std::int64_t stride) {
@@ -251,7 +251,7 @@ visage_status visage_create(const char* weights, const char* settings, visage_tr
   return guarded([&] {
     check_pointer(weights, "visage_create", "weights");
     check_pointer(tracker, "visage_create", "tracker");
-    *tracker = std::make_unique<visage_tracker>(weights, parse_settings(settings)).release();
+    *tracker = std::make_unique<visage_tracker>(weights, parse_settings(settings, weights)).release();
     return VISAGE_OK;
   });
 }

@@ -85,7 +85,8 @@ VISAGE_API const char* visage_last_error(void);
 
 /* Reads the weights (.safetensors, .pth or .pkl) and makes a tracker, ready for the first frame of a video.
  * `settings` are KEY=VALUE, separated by semicolons, the last of equal keys counts; NULL or "" for none:
- *   config      TOML file (docs/configuration.md); else the defaults, VISAGE R50 of YouTube-VIS 2019
+ *   config      TOML file (docs/configuration.md); else that in the weights, if the file has one, else VISAGE R50
+ *               of YouTube-VIS 2019
  *   device      cpu, cuda, cuda:1; or auto, the default: the first GPU, else the CPU
  *   precision   f32, the default; tf32, bf16
  *   any key of a configuration, such as tracking.alpha or inference.window, over what the file says */

@@ -159,7 +159,7 @@ std::pair<DemoClip, pseudo::PseudoVideo> make_clip(const DemoCommand& command, p
 
 DemoClip swap_clip(const DemoCommand& command) {
   auto [clip, video] = make_clip(command, pseudo::Mode::swap);
-  const Config config = config::load_config(command.config, command.overrides);
+  const Config config = config::load_config(command.config, command.overrides, command.weights.file);
   const std::string alpha = alpha_of(config);
   clip.title = "Swap: the objects exchange their paths";
   clip.text =

@@ -77,7 +77,7 @@ void check_video_ids(const EvalCommand& command, const VideoDataset& dataset, co
 }
 
 void score_model(const EvalCommand& command, const VideoDataset& dataset, Evaluator& evaluator) {
-  const Config config = config::load_config(command.config, command.overrides);
+  const Config config = config::load_config(command.config, command.overrides, command.weights.file);
   check_choice(command.weights);
   const std::vector<std::int64_t> ids =
       evaluation::category_ids(dataset, annotation_file(command), config.model.detector.num_classes);

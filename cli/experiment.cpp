@@ -18,7 +18,7 @@ Config load(const ExperimentCommand& command) {
   check_choice(command.weights);
   check_threads(command.threads);
   if (command.threads > 0) cpu::set_num_threads(command.threads);
-  return config::load_config(command.config, command.overrides);
+  return config::load_config(command.config, command.overrides, command.weights.file);
 }
 
 std::unique_ptr<Model> load(const ModelConfig& config, const WeightChoice& weights) {

@@ -79,7 +79,7 @@ void define_inspect(CLI::App& program) {
                  "Write the deterministic weights of this name (public: those of the reference numbers) to FILE, "
                  ".safetensors or .pth")
       ->type_name("NAME");
-  add_config(app, c.config, c.overrides);
+  add_config(app, c.config, c.overrides, ConfigDefault::builtin);
   app.final_callback([command] {
     if (command->test_weights.empty()) return inspect(command->file, std::cout);
     Model model(config::load_config(command->config, command->overrides).model);

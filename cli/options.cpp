@@ -31,8 +31,12 @@ double checked_fps(double fps) {
   return fps;
 }
 
-void add_config(CLI::App& app, std::string& file, Strings& overrides) {
-  app.add_option("--config", file, "Configuration, TOML (default: ResNet-50 for YouTube-VIS 2019)")
+void add_config(CLI::App& app, std::string& file, Strings& overrides, ConfigDefault otherwise) {
+  app.add_option("--config", file,
+                 otherwise == ConfigDefault::weights
+                     ? "Configuration, TOML (default: the one in the weights, where they "
+                       "have it, else ResNet-50 for YouTube-VIS 2019)"
+                     : "Configuration, TOML (default: ResNet-50 for YouTube-VIS 2019)")
       ->type_name("FILE")
       ->group("Model");
   app.add_option("--set", overrides, "Override a key of the configuration, e.g. --set tracking.alpha=0.5")

@@ -63,8 +63,9 @@ CLI::Option* add_size(CLI::App& app, T& size, const std::string& help) {
       ->type_name("WxH");
 }
 
-/// --config and --set.
-void add_config(CLI::App& app, std::string& file, Strings& overrides);
+/// --config and --set. With `weights` the configuration is by default that of the weights (config::load_config).
+enum class ConfigDefault { builtin, weights };
+void add_config(CLI::App& app, std::string& file, Strings& overrides, ConfigDefault otherwise = ConfigDefault::weights);
 
 /// An option that is short for --set KEY=value, and wins over it.
 struct ConfigOption {

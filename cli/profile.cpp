@@ -167,7 +167,7 @@ void use_procedural_clips(Config& config, media::Size size) {
 }  // namespace
 
 void profile_track(const ProfileCommand& command, std::ostream& out) {
-  const Config config = config::load_config(command.config, command.overrides);
+  const Config config = config::load_config(command.config, command.overrides, command.weights.file);
   const Device device = prepare(command);
   const media::Size size = command.size.value_or(kTrackSize);
   WeightChoice weights = command.weights;

@@ -165,7 +165,7 @@ constexpr ConfigOption kTrackingOptions[] = {
 }  // namespace
 
 TrackSummary track(const TrackCommand& command) {
-  const Config config = config::load_config(command.config, command.overrides);
+  const Config config = config::load_config(command.config, command.overrides, command.weights.file);
   check_threads(command.threads);
   check_choice(command.weights);
   check<UsageError>(command.embeddings == pipeline::Embeddings::discard || config.model.detector.mode == Mode::online,

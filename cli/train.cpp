@@ -147,7 +147,7 @@ void define_train(CLI::App& program) {
                               "  visage train --config configs/synthetic_small.toml --output runs/small\n"
                               "  visage train --output runs/small --resume\n"
                               "  visage train --output runs/small --resume --set train.steps=20000");
-  add_config(app, c.config, c.overrides);
+  add_config(app, c.config, c.overrides, ConfigDefault::builtin);
   add_config_option(app, kMode, c.overrides, "Configuration");
   app.add_option("-o,--output", c.run.folder,
                  "Folder of the run: metrics.jsonl, checkpoints, report.html, model.safetensors")

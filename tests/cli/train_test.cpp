@@ -279,6 +279,12 @@ TEST_F(TrainTest, TrainsOfflineModelsFromOnlineOnes) {
                       folder_ / config, "--weights", folder_ / weights, "--output", folder_ / output});
   };
   EXPECT_EQ(track("run/config.toml", "run/model.safetensors", "tracks").code, 0);
+  // The weights carry the configuration, too.
+  EXPECT_EQ(test::run({"track", folder_ / "data/swap/JPEGImages/video_0000", "--overlay", "none", "--weights",
+                       folder_ / "run/model.safetensors", "--output", folder_ / "same"})
+                .code,
+            0);
+  EXPECT_EQ(text("same/results.json"), text("tracks/results.json"));
   // A checkpoint of the run has the state of the optimizer and the averages, too.
   EXPECT_EQ(track("run/config.toml", "run/checkpoints/step_000000012.safetensors", "early").code, 0);
   EXPECT_THAT(track("online/config.toml", "run/model.safetensors", "no").err, HasSubstr("missing"));

@@ -38,10 +38,12 @@ struct Config {
 namespace visage::config {
 
 /// Reads a TOML file over the defaults, applies the overrides in order and checks how the values fit together. An empty
-/// path stands for the defaults.
+/// path stands for the configuration that the weights were trained with, where their file has it (as the trainer writes
+/// it into safetensors), else for the defaults; `weights` may be empty.
 /// throws UsageError, one line, `file:line:column: what; what is allowed`: for a file that cannot be read, bad syntax,
 /// an unknown key (with the nearest valid name), a wrong type, a value out of range or values that do not fit.
-[[nodiscard]] Config load_config(const std::string& path, std::span<const std::string> overrides = {});
+[[nodiscard]] Config load_config(const std::string& path, std::span<const std::string> overrides = {},
+                                 const std::string& weights = "");
 
 /// The same for TOML in memory; `name` stands for the file in messages.
 [[nodiscard]] Config parse_config(const std::string& toml, const std::string& name);

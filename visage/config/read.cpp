@@ -1,3 +1,4 @@
+#include "nn/checkpoint/checkpoint.h"
 #include "tensor/error.h"
 #include "visage/config/edit_distance.h"
 #include "visage/config/keys.h"
@@ -130,6 +131,18 @@ std::string text_of_file(const std::string& path) {
   return text;
 }
 
+// Other files than safetensors have none. Whether the file can be used is for its reader to say.
+std::optional<std::string> configuration_in(const std::string& weights) try {
+  char start[9] = {};
+  std::ifstream(weights, std::ios::binary).read(start, sizeof start);
+  if (start[8] != '{') return std::nullopt;
+  const auto metadata = nn::read_checkpoint(weights).metadata;
+  const auto found = metadata.find("config");
+  return found == metadata.end() ? std::nullopt : std::optional(found->second);
+} catch (const Error&) {
+  return std::nullopt;
+}
+
 /// What does not fit together, and the key that says so.
 struct Misfit {
   std::string key, rule;
@@ -204,8 +217,11 @@ Config read_config(const std::string& text, const std::string& name, std::span<c
 
 }  // namespace
 
-Config load_config(const std::string& path, std::span<const std::string> overrides) {
-  return read_config(path.empty() ? "" : text_of_file(path), path, overrides);
+Config load_config(const std::string& path, std::span<const std::string> overrides, const std::string& weights) {
+  if (!path.empty()) return read_config(text_of_file(path), path, overrides);
+  if (const std::optional<std::string> trained = configuration_in(weights))
+    return read_config(*trained, weights + " (the configuration in it)", overrides);
+  return read_config("", "", overrides);
 }
 
 Config parse_config(const std::string& toml, const std::string& name) { return read_config(toml, name, {}); }
