@@ -105,6 +105,14 @@ Settings parse_settings(const char* text, const std::string& weights) {
   return {config::load_config(own["config"], overrides, weights), own["device"], parse_precision(own["precision"])};
 }
 
+// Frames are told one by one, and nobody asks for the whole video.
+pipeline::PipelineOptions options_of(const Settings& settings) {
+  pipeline::PipelineOptions options =
+      config::pipeline_options(settings.config, pipeline::Plan::fast, settings.precision);
+  options.assembly.result = pipeline::VideoResult::none;
+  return options;
+}
+
 media::Image copy_image(const std::uint8_t* rgb, media::Size size, std::int64_t stride) {
   media::Image image(size);
   for (std::int64_t y = 0; y < size.height; ++y)
@@ -117,10 +125,11 @@ media::Image copy_image(const std::uint8_t* rgb, media::Size size, std::int64_t 
 struct visage_tracker {
   visage_tracker(const char* weights, const Settings& settings)
       : config_(settings.config),
-        settings_(config::pipeline_options(config_, pipeline::Plan::fast, settings.precision)),
+        settings_(options_of(settings)),
         device_(use_device(settings.device)),
         model_(config_.model, device_) {
     load_weights(model_, weights);
+    network_.emplace(model_, settings_);
     for (int label = 0; label < config_.model.detector.num_classes; ++label)
       class_names_.push_back(pipeline::class_name(config_.class_names, label));
     reset();
@@ -139,7 +148,7 @@ struct visage_tracker {
     fed_ = 0;
     stage_ = Stage::failed;  // until there is a pipeline
     pipeline_.reset();
-    pipeline_.emplace(model_, settings_);
+    pipeline_.emplace(*network_, settings_);
     stage_ = Stage::open;
   }
 
@@ -222,6 +231,7 @@ struct visage_tracker {
   Device device_;
   Model model_;
   std::vector<std::string> class_names_;
+  std::optional<pipeline::Network> network_;  // of the loaded weights
   std::optional<pipeline::VideoPipeline> pipeline_;
   Stage stage_ = Stage::failed;
   media::Size size_;

@@ -94,7 +94,8 @@ VISAGE_API visage_status visage_create(const char* weights, const char* settings
 
 /* Takes the next frame of the video: 8-bit RGB, rows of 3 * width bytes from the top, each `stride` bytes after the one
  * before. With inference.window = 1 on a CPU this frame is done afterwards, otherwise frames are done some calls later,
- * in order. All frames of a video have one size. */
+ * in order; with an offline model (model.detector.mode) a chunk of inference.chunk frames at a time. Do not wait for a
+ * frame before feeding the next. All frames of a video have one size. */
 VISAGE_API visage_status visage_feed(visage_tracker* tracker, const uint8_t* rgb, int32_t width, int32_t height,
                                      int32_t stride);
 

@@ -90,17 +90,17 @@ void score_model(const EvalCommand& command, const VideoDataset& dataset, Evalua
   for (const std::string& note : notes) log::info(note);
   const pipeline::PipelineOptions options = config::pipeline_options(config, command.plan, command.precision);
   const pipeline::Network network(*model, options);
+  const std::unique_ptr<pipeline::QuerySource> source = network.source();
   const Interrupt interrupt;
   std::int64_t total = 0, done = 0;
   for (const annotation::Video& video : videos) total += video.length();
   Progress progress(total, command.verbosity);
   for (const annotation::Video& video : videos) {
-    const std::vector<pipeline::TrackAssembler> tracks =
-        evaluation::track_video(*network.source(), options.assembly, {&config.tracking, 1}, video,
-                                image_folder(command), [&](std::int64_t frames) {
-                                  check<Error>(!interrupt.requested(), "interrupted; nothing was written");
-                                  progress.update(done + frames);
-                                });
+    const std::vector<pipeline::TrackAssembler> tracks = evaluation::track_video(
+        *source, options.assembly, {&config.tracking, 1}, video, image_folder(command), [&](std::int64_t frames) {
+          check<Error>(!interrupt.requested(), "interrupted; nothing was written");
+          progress.update(done + frames);
+        });
     const std::vector<Prediction> predictions = evaluation::predictions_of(tracks.front(), video, ids);
     done += video.length();
     evaluator.add(predictions);

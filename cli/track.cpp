@@ -150,7 +150,7 @@ class TrackRun {
 constexpr ConfigOption kTrackingOptions[] = {
     kMode,
     {"--chunk", "inference.chunk", "N", "Frames that an offline model sees together"},
-    {"--overlap", "inference.overlap", "N", "Frames that two chunks share, at most half of them"},
+    {"--overlap", "inference.overlap", "N", "Frames that two chunks share; half of them at most are taken"},
     {"--scores", "inference.scores", "video|online",
      "Classes and scores from the whole video, at its end, or from the frames so far, with every frame"},
     {"--window", "inference.window", "N", "Frames detected together; results do not depend on it"},

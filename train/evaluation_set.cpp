@@ -91,6 +91,7 @@ EvaluationScore EvaluationSet::score(const Model& model, const Config& config, H
                                      const EvaluationProgress& progress) const {
   const pipeline::PipelineOptions options = config::pipeline_options(config, pipeline::Plan::fast, Precision::f32);
   const pipeline::Network network(model, options);
+  const std::unique_ptr<pipeline::QuerySource> source = network.source();
   const auto is_mine = [&](std::size_t video) { return static_cast<int>(video) % group.size() == group.rank(); };
   std::int64_t total = 0, done = 0;
   for (std::size_t v = 0; v < dataset_.videos.size(); ++v)
@@ -101,9 +102,8 @@ EvaluationScore EvaluationSet::score(const Model& model, const Config& config, H
     for (std::size_t v = 0; v < dataset_.videos.size(); ++v) {
       const annotation::Video& video = dataset_.videos[v];
       if (!is_mine(v)) continue;
-      const auto tracks =
-          evaluation::track_video(*network.source(), options.assembly, {&config.tracking, 1}, video, images_,
-                                  [&](std::int64_t frames) { progress(done + frames, total); });
+      const auto tracks = evaluation::track_video(*source, options.assembly, {&config.tracking, 1}, video, images_,
+                                                  [&](std::int64_t frames) { progress(done + frames, total); });
       for (const annotation::Prediction& one : evaluation::predictions_of(tracks.front(), video, category_ids_))
         rows.push_back(to_json(one));
       done += video.length();

@@ -270,11 +270,10 @@ Batch Trainer::next_batch(StepReport& report) {
   const double start = seconds_now();
   Batch batch = loader_->next();
   report.data_seconds += seconds_now() - start;
-  if (config_.model.detector.mode == Mode::offline) return batch;  // an instance is one of the clip, not of a frame
   for (std::int64_t clip = 0; clip < batch.clips; ++clip) {
     const auto first = batch.targets.begin() + clip * batch.frames;
     std::vector<FrameTargets> frames(first, first + batch.frames);
-    mark_absent(frames, config_.model.detector.num_classes, recipe.absent_labels);
+    mark_absent(frames, config_.model.detector.num_classes, recipe.absent_labels, model_.mode());
     std::copy(frames.begin(), frames.end(), first);
   }
   return batch;
@@ -351,8 +350,8 @@ TrainingLosses Trainer::back_propagate(const Batch& batch, const BatchShare& sha
   const Device device = model_.device();
   // All that the device is given goes there before its first kernel: a copy behind queued work would wait for it.
   const Tensor images = to_device(batch.images, device);
-  const BatchTargets targets(
-      config_.model.detector.mode == Mode::offline ? clip_targets(batch.targets, batch.frames) : batch.targets, device);
+  const BatchTargets targets(model_.mode() == Mode::offline ? clip_targets(batch.targets, batch.frames) : batch.targets,
+                             device);
   TrainingLosses losses = objective_(images, targets, batch.frames, points_of_step(recipe.seed, step_, device), share);
   const StageTimer timer("backward");
   if (reducer_ && last)

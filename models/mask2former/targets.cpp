@@ -71,10 +71,15 @@ BatchTargets::BatchTargets(std::span<const FrameTargets> frames, Device device)
   labels = to_device(host, device);
 }
 
-void mark_absent(std::vector<FrameTargets>& frames, std::int64_t num_classes, AbsentLabels rule) {
+void mark_absent(std::vector<FrameTargets>& frames, std::int64_t num_classes, AbsentLabels rule, Mode mode) {
   if (frames.empty()) return;
   for (std::int64_t i = 0; i < frames[0].count(); ++i) {
     const auto absent = [i](const FrameTargets& frame) { return frame.ids[i] < 0; };
+    if (mode == Mode::offline) {
+      if (rule == AbsentLabels::release && absent(frames.back()))
+        for (FrameTargets& frame : frames) frame.labels[i] = num_classes;
+      continue;
+    }
     const bool anywhere = std::any_of(frames.begin(), frames.end(), absent);
     for (FrameTargets& frame : frames)
       if (rule == AbsentLabels::release ? anywhere : absent(frame)) frame.labels[i] = num_classes;

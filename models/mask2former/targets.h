@@ -1,4 +1,5 @@
 #pragma once
+#include "models/mask2former/config.h"
 #include "ops/shape/row_ranges.h"
 #include "tensor/tensor.h"
 
@@ -38,11 +39,14 @@ struct BatchTargets {
 
 /// How an instance that is missing from a frame of its clip is trained (docs/fidelity.md).
 enum class AbsentLabels {
-  release,  // as "no object" in every frame of the clip: the frames of the released code share one list of labels
-  fixed,    // as "no object" in the frames it is missing from
+  // As "no object" in every frame of the clip, since the frames of the released code share one list of labels; with
+  // Mode::offline if it is missing from the last frame, whose labels the released code takes for the clip.
+  release,
+  // As "no object" in the frames it is missing from; with Mode::offline as what it is.
+  fixed,
 };
 
 /// Sets the label of instances that are not visible to `num_classes`. `frames` is one clip.
-void mark_absent(std::vector<FrameTargets>& frames, std::int64_t num_classes, AbsentLabels rule);
+void mark_absent(std::vector<FrameTargets>& frames, std::int64_t num_classes, AbsentLabels rule, Mode mode);
 
 }  // namespace visage

@@ -287,9 +287,10 @@ TEST_F(TrainTest, TrainsOfflineModelsFromOnlineOnes) {
   EXPECT_EQ(text("same/results.json"), text("tracks/results.json"));
   // A checkpoint of the run has the state of the optimizer and the averages, too.
   EXPECT_EQ(track("run/config.toml", "run/checkpoints/step_000000012.safetensors", "early").code, 0);
-  EXPECT_THAT(track("online/config.toml", "run/model.safetensors", "no").err, HasSubstr("missing"));
+  EXPECT_THAT(track("online/config.toml", "run/model.safetensors", "no").err,
+              HasSubstr("set model.detector.mode = \"offline\""));
   EXPECT_THAT(track("run/config.toml", "online/model.safetensors", "no").err,
-              HasSubstr("unexpected in the file (24): 'appearance_decoder."));
+              HasSubstr("set model.detector.mode = \"online\""));
 }
 
 }  // namespace

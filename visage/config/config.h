@@ -19,7 +19,7 @@ struct InferenceConfig {
   int chunk = 10;           // frames that a model of Mode::offline sees together
   int overlap = 3;          // of them, those that it saw before
   pipeline::ScoreMode scores = pipeline::ScoreMode::video;
-  int top_k = 0;           // (track, class) pairs reported a video; 0 = number of classes
+  int top_k = 0;           // (track, class) pairs reported a video; 0 = number of classes; 10 with Mode::offline
   double min_score = 0.3;  // least score of what a frame lists and shows; the result of the video has no threshold
 };
 

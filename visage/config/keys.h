@@ -136,17 +136,17 @@ void visit_inference_keys(C& inference, Visitor&& visit) {
         "before and reads the next, and every frame is told one window later.");
   visit("inference.chunk", inference.chunk, IntegerRange{1, 100000},
         "Frames that an offline model sees together; more need more memory and delay the output.");
-  visit(
-      "inference.overlap", inference.overlap, IntegerRange{0, 50000},
-      "Frames of a chunk that the one before has, too: there the objects of both are joined to tracks. At most half of "
-      "inference.chunk.");
+  visit("inference.overlap", inference.overlap, IntegerRange{0, 50000},
+        "Frames of a chunk that the one before has, too: there the objects of both are joined to tracks. No "
+        "more than half of inference.chunk are taken.");
   visit(
       "inference.scores", inference.scores,
       Choice<pipeline::ScoreMode>{{{pipeline::ScoreMode::video, "video"}, {pipeline::ScoreMode::online, "online"}}},
       "\"video\": classes and scores from the whole video, at its end. \"online\": from the frames so far, with every "
       "frame.");
   visit("inference.top_k", inference.top_k, IntegerRange{0, 1000000},
-        "Pairs of track and class reported for a video; 0 means as many as there are classes.");
+        "Pairs of track and class reported for a video; 0 means as many as there are classes, or 10 with an "
+        "offline model, as in the released codes.");
   visit("inference.min_score", inference.min_score, NumberRange{0, 1},
         "Least score of the tracks listed and drawn in a frame. The result of the video has no threshold.");
 }
@@ -190,7 +190,9 @@ void visit_train_keys(C& train, Visitor&& visit) {
       "train.absent_labels", train.absent_labels,
       Choice<AbsentLabels>{{{AbsentLabels::release, "release"}, {AbsentLabels::fixed, "fixed"}}},
       "An object that is missing from a frame of its clip is trained as no object \"release\": in the whole clip (the "
-      "released code), \"fixed\": in that frame.");
+      "released code), \"fixed\": in that frame. Of an offline model one that is missing from the last frame, "
+      "\"release\": "
+      "as no object, \"fixed\": as what it is.");
   visit("train.recompute", train.recompute,
         Choice<Recompute>{{{Recompute::none, "none"},
                            {Recompute::encoder, "encoder"},

@@ -2,6 +2,8 @@
 #include "visage/config/config.h"
 #include "visage/pipeline/video_pipeline.h"
 
+#include <algorithm>
+
 namespace visage::config {
 
 /// What the pipeline reads of a configuration, with the choices that are options of a command only.
@@ -14,12 +16,8 @@ inline pipeline::PipelineOptions pipeline_options(const Config& config, pipeline
           .window = inference.window,
           .in_flight = inference.in_flight,
           .chunk = inference.chunk,
-          .overlap = inference.overlap,
-          .assembly = {.scores = inference.scores,
-                       .top_k = inference.top_k,
-                       .quality = config.model.detector.mode == Mode::offline ? pipeline::MaskQuality::is_ignored
-                                                                              : pipeline::MaskQuality::counts,
-                       .min_score = inference.min_score},
+          .overlap = std::min(inference.overlap, inference.chunk / 2),
+          .assembly = {.scores = inference.scores, .top_k = inference.top_k, .min_score = inference.min_score},
           .tracking = config.tracking};
 }
 

@@ -174,9 +174,6 @@ std::optional<Misfit> misfit_of(const Config& config) {
                                                 text(inference.longest_edge)};
   if (inference.top_k > std::int64_t{detector.num_queries} * detector.num_classes)
     return Misfit{"inference.top_k", "must be at most num_queries x num_classes; got " + text(inference.top_k)};
-  if (2 * inference.overlap > inference.chunk)
-    return Misfit{"inference.overlap", "must be at most half of inference.chunk (" + text(inference.chunk) + "); got " +
-                                           text(inference.overlap)};
   if (detector.mode == Mode::offline && config.tracking.tracker != TrackerKind::visage)
     return Misfit{"tracking.tracker",
                   "is of no use to an offline model, whose queries follow objects themselves "

@@ -25,9 +25,9 @@ void check_images(std::span<const annotation::Video> videos, const std::string& 
                                       std::int64_t index);
 
 /// Tracks one video with each of the settings, which share one pass of the detector; the tracks of every setting, in
-/// their order. `frames` serves this video alone, its network all of a data set. `after_frame` is called with the
-/// frames read so far, after each was tracked, and ends the video early by throwing. Throws as read_frame, and
-/// UsageError for impossible options.
+/// their order. `frames` serves all videos of a data set; after an exception it is of no more use. `after_frame` is
+/// called with the frames read so far, after each was tracked, and ends the video early by throwing. Throws as
+/// read_frame, and UsageError for impossible options.
 [[nodiscard]] std::vector<pipeline::TrackAssembler> track_video(
     pipeline::QuerySource& frames, const pipeline::AssemblyOptions& options, std::span<const TrackingConfig> settings,
     const annotation::Video& video, const std::string& image_root,

@@ -15,9 +15,9 @@ std::vector<evaluation::Evaluation> evaluate_settings(Detector& detector, const 
                                                       const std::function<void(std::int64_t frames)>& after_frame) {
   std::vector<evaluation::Evaluator> evaluators;
   for (std::size_t i = 0; i < settings.size(); ++i) evaluators.emplace_back(dataset);
+  pipeline::FrameDetector source(detector, options.detection());
   std::int64_t done = 0;
   for (const annotation::Video& video : dataset.videos) {
-    pipeline::FrameDetector source(detector, options.detection());
     const std::vector<pipeline::TrackAssembler> tracks =
         evaluation::track_video(source, options.assembly, settings, video, image_root, [&](std::int64_t frames) {
           if (after_frame) after_frame(done + frames);

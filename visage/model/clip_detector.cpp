@@ -11,7 +11,7 @@ namespace visage {
 namespace {
 
 const Model& offline(const Model& model) {
-  check<UsageError>(!model.appearance(),
+  check<UsageError>(model.mode() == Mode::offline,
                     "the model finds objects frame by frame; clips need weights of Mask2Former-VIS "
                     "and model.detector.mode = \"offline\"");
   return model;

@@ -21,6 +21,7 @@ class Model {
   Model& operator=(const Model&) = delete;
 
   const ModelConfig& config() const { return config_; }
+  Mode mode() const { return config_.detector.mode; }
   Device device() const { return device_; }
   nn::ParamStore& params() { return params_; }
   const nn::ParamStore& params() const { return params_; }

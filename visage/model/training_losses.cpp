@@ -81,17 +81,23 @@ BatchCounts count_targets(std::span<const FrameTargets> targets, std::int64_t fr
     counts.class_weight += config.masks.no_object_weight * static_cast<double>(queries - matched);
     return matched;
   };
+  const auto class_weight = [&](std::int64_t label) {
+    return label == model.detector.num_classes ? config.masks.no_object_weight : 1.0;
+  };
   if (model.detector.mode == Mode::offline) {
-    for (std::int64_t first = 0; first < std::ssize(targets); first += frames)
-      counts.class_weight += static_cast<double>(
-          add_item(std::ssize(visible_instances(targets.subspan(first, static_cast<std::size_t>(frames))))));
+    for (std::int64_t first = 0; first < std::ssize(targets); first += frames) {
+      const auto clip = targets.subspan(first, static_cast<std::size_t>(frames));
+      const std::vector<std::int64_t> visible = visible_instances(clip);
+      const std::int64_t matched = add_item(std::ssize(visible));
+      for (std::int64_t i = 0; i < matched; ++i) counts.class_weight += class_weight(clip.front().labels[visible[i]]);
+    }
     return counts;
   }
   for (std::size_t n = 0; n < targets.size(); ++n) {
     const FrameTargets& frame = targets[n];
     const std::int64_t matched = add_item(frame.count());
     for (std::int64_t i = 0; i < matched; ++i) {
-      counts.class_weight += frame.labels[i] == model.detector.num_classes ? config.masks.no_object_weight : 1.0;
+      counts.class_weight += class_weight(frame.labels[i]);
       const bool paired = static_cast<std::int64_t>(n) % frames != 0 && i < targets[n - 1].count();
       if (paired && frame.ids[i] >= 0 && targets[n - 1].ids[i] >= 0) counts.anchors += 1;
     }
@@ -113,7 +119,7 @@ TrainingLosses TrainingObjective::operator()(const Tensor& images, const BatchTa
   const BackboneFeatures features = stage("backbone", [&] { return model_.backbone()(images, config_.backbone); });
   const PixelFeatures pixel = stage("pixel decoder", [&] { return model_.pixel_decoder()(features, config_.encoder); });
   const DecoderOutput decoded = stage("masked decoder", [&] {
-    return model_.decoder()(pixel, MaskDetail::embeddings, model_.appearance() ? 1 : frames);
+    return model_.decoder()(pixel, MaskDetail::embeddings, model_.mode() == Mode::online ? 1 : frames);
   });
   TrainingLosses out;
   out.criterion = stage("matching and mask losses",

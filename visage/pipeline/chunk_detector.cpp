@@ -5,6 +5,8 @@
 #include "tensor/transfer.h"
 #include "visage/pipeline/preprocess.h"
 
+#include <algorithm>
+
 namespace visage::pipeline {
 
 ChunkDetector::ChunkDetector(ClipDetector& detector, const ChunkOptions& options)
@@ -51,14 +53,22 @@ void ChunkDetector::extract() {
   const Tensor input = Tensor::empty({count, sizes.padded.height, sizes.padded.width, 3}, DType::f32, device);
   for (std::int64_t i = 0; i < count; ++i) write_network_input(frames_[mapped_ - shared_ + i].image, plan, input, i);
   const std::vector<Tensor> maps = detector_.features(input);
-  if (maps_.empty())
-    for (const Tensor& map : maps) {
-      Dims size = map.size();
-      size[0] = options_.frames;
-      maps_.push_back(Tensor::empty(size, map.dtype(), device));
-    }
+  reserve(maps, mapped_ + count);
   for (std::size_t i = 0; i < maps.size(); ++i) copy_into(ops::narrow(maps_[i], 0, mapped_, count), maps[i]);
   mapped_ += count;
+}
+
+void ChunkDetector::reserve(const std::vector<Tensor>& like, std::int64_t frames) {
+  const std::int64_t room = maps_.empty() ? 0 : maps_[0].size(0);
+  if (frames <= room) return;
+  std::vector<Tensor> larger;
+  for (std::size_t i = 0; i < like.size(); ++i) {
+    Dims size = like[i].size();
+    size[0] = std::min<std::int64_t>(std::max(frames, 2 * room), options_.frames);
+    larger.push_back(Tensor::empty(size, like[i].dtype(), like[i].device()));
+    if (mapped_ > 0) copy_into(ops::narrow(larger[i], 0, 0, mapped_), ops::narrow(maps_[i], 0, 0, mapped_));
+  }
+  maps_ = std::move(larger);
 }
 
 std::vector<ops::QueryMask> ChunkDetector::masks(const Tensor& logits) const {

@@ -31,6 +31,8 @@ class ChunkDetector final : public QuerySource {
   ops::MaskSizes mask_sizes() const override;
 
  private:
+  /// Room for the maps of so many frames of the chunk; doubles, so that a short video does not pay for a long chunk.
+  void reserve(const std::vector<Tensor>& like, std::int64_t frames);
   /// The maps of the frames that have none yet.
   void extract();
   void detect(const FrameVisitor& visit);
@@ -45,7 +47,7 @@ class ChunkDetector final : public QuerySource {
   bool in_video_ = false;
   std::vector<media::Frame> frames_;  // of the chunk without the shared ones
   std::int64_t shared_ = 0;           // first frames of the chunk, which the one before has, too
-  std::vector<Tensor> maps_;          // ClipDetector::features, with room for all frames of a chunk
+  std::vector<Tensor> maps_;          // ClipDetector::features, with room for more frames
   std::int64_t mapped_ = 0;           // frames in them
   tracking::ChunkStitcher stitcher_;
 };

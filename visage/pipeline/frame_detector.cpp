@@ -18,7 +18,7 @@ void check_plan(Plan plan, Precision precision) {
 }
 
 std::unique_ptr<Detector> make_detector(const Model& model, Plan plan, Precision precision) {
-  check<UsageError>(model.appearance(),
+  check<UsageError>(model.mode() == Mode::online,
                     "the model is for clips (model.detector.mode = \"offline\"); this needs one that "
                     "finds objects frame by frame and has embeddings of them");
   check_plan(plan, precision);

@@ -3,7 +3,8 @@
 namespace visage::pipeline {
 
 Network::Network(const Model& model, const PipelineOptions& options) : options_(options) {
-  if (model.appearance()) {
+  check<UsageError>(options.in_flight >= 1, "at least one window must be in flight; got ", options.in_flight);
+  if (model.mode() == Mode::online) {
     frames_ = make_detector(model, options.plan, options.precision);
     return;
   }

@@ -20,7 +20,7 @@ struct QueryFrame {
   std::vector<std::string> run_lengths;  // the same masks as compressed run-length strings; empty without any pixel
   /// On the host: what the step of a tracker left that was queued behind the detector (FrameDetector).
   std::optional<tracking::DeviceTracker::Queued> tracked;
-  /// The tracks, where the network has found them itself (ChunkDetector).
+  /// The tracks, where the queries are those of clips (ChunkDetector).
   std::optional<tracking::FrameTracks> tracks = {};
 };
 

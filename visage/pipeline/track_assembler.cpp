@@ -28,8 +28,10 @@ FrameResult TrackAssembler::add(const QueryFrame& frame) {
   const StageTimer timer("tracker");
   if (!scores_) {
     classes_ = static_cast<int>(frame.queries.logits.size(1)) - 1;
-    scores_.emplace(classes_, options_.quality);
-    spool_ = std::make_unique<MaskSpool>();
+    // The queries of clips are scored as in the released code of Mask2Former-VIS.
+    quality_ = frame.tracks ? MaskQuality::is_ignored : MaskQuality::counts;
+    scores_.emplace(classes_, quality_);
+    if (options_.result == VideoResult::kept) spool_ = std::make_unique<MaskSpool>();
   }
   const tracking::FrameTracks tracks = tracks_of(frame);
   assignment_ = tracks.query_of_track;
@@ -40,8 +42,8 @@ FrameResult TrackAssembler::add(const QueryFrame& frame) {
       scores_->add_quality(static_cast<int>(track), frame.masks[query].quality_sum, frame.masks[query].quality_count);
   for (const int track : tracks.noise) scores_->remove(track);
   const std::vector<ScoredTrack> listed = list_tracks(frame);
-  spool_->append(kept_masks(frame, listed));
-  FrameResult result{spool_->frames() - 1, frame.size, {}};
+  if (spool_) spool_->append(kept_masks(frame, listed));
+  FrameResult result{frames_++, frame.size, {}};
   for (const ScoredTrack& scored : listed) {
     Emitted& said = emitted_[scored.track];
     said.score_sum += scored.score;
@@ -50,6 +52,12 @@ FrameResult TrackAssembler::add(const QueryFrame& frame) {
     result.objects.push_back({scored.track, scored.label, scored.score, frame.masks[assignment_[scored.track]].bits});
   }
   return result;
+}
+
+int TrackAssembler::top_k() const {
+  constexpr int kRowsOfClips = 10;
+  if (options_.top_k > 0) return options_.top_k;
+  return quality_ == MaskQuality::is_ignored ? kRowsOfClips : classes_;
 }
 
 std::vector<ScoredTrack> TrackAssembler::list_tracks(const QueryFrame& frame) const {
@@ -79,6 +87,7 @@ std::vector<MaskSpool::Entry> TrackAssembler::kept_masks(const QueryFrame& frame
 }
 
 void TrackAssembler::for_each_track(const std::function<void(const VideoTrack&)>& visit) const {
+  check(options_.result == VideoResult::kept, "the masks of the video were not kept, so it has no result");
   if (!scores_) return;
   const auto emit = [&](const ScoredTrack& scored) {
     visit({scored, [this, track = scored.track](std::int64_t frame) { return spool_->read(frame, track); }});

@@ -14,10 +14,13 @@
 
 namespace visage::pipeline {
 
+/// Whether masks are kept, in a temporary file, for the result of the whole video. A stream without an end has none.
+enum class VideoResult { kept, none };
+
 struct AssemblyOptions {
+  VideoResult result = VideoResult::kept;
   ScoreMode scores = ScoreMode::video;
-  int top_k = 0;  // (track, class) pairs of the result; 0: as many as there are classes
-  MaskQuality quality = MaskQuality::counts;
+  int top_k = 0;           // (track, class) pairs of the result; 0: as many as there are classes, of clips 10
   double min_score = 0.3;  // least score of the objects a frame lists (the video result has no threshold)
 };
 
@@ -54,9 +57,10 @@ class TrackAssembler {
   FrameResult add(const QueryFrame& frame);
   /// The result over all frames so far, best first: with ScoreMode::video by class probability, as in the official
   /// code, with ScoreMode::online by the mean score of the frames that list the track.
+  /// throws Error with VideoResult::none.
   void for_each_track(const std::function<void(const VideoTrack&)>& visit) const;
 
-  std::int64_t frames() const { return spool_ ? spool_->frames() : 0; }
+  std::int64_t frames() const { return frames_; }
   /// Which query each track had in the last frame.
   const std::vector<int>& assignment() const { return assignment_; }
   const VideoScores& scores() const { return *scores_; }
@@ -74,13 +78,15 @@ class TrackAssembler {
   std::vector<ScoredTrack> list_tracks(const QueryFrame& frame) const;
   /// Run-length strings of the current frame, ascending by track: what belongs to the result of the video.
   std::vector<MaskSpool::Entry> kept_masks(const QueryFrame& frame, const std::vector<ScoredTrack>& listed) const;
-  int top_k() const { return options_.top_k > 0 ? options_.top_k : classes_; }
+  int top_k() const;
 
   AssemblyOptions options_;
   std::unique_ptr<tracking::Tracker> tracker_;
   int classes_ = 0;
+  MaskQuality quality_ = MaskQuality::counts;
   std::optional<VideoScores> scores_;
-  std::unique_ptr<MaskSpool> spool_;
+  std::unique_ptr<MaskSpool> spool_;  // with VideoResult::kept
+  std::int64_t frames_ = 0;
   std::vector<int> assignment_;
   std::vector<Emitted> emitted_;
 };

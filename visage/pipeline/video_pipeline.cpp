@@ -3,11 +3,12 @@
 namespace visage::pipeline {
 
 VideoPipeline::VideoPipeline(const Model& model, const PipelineOptions& options)
-    : network_(model, options),
+    : own_(std::make_unique<Network>(model, options)),
       assembler_(options.assembly, options.tracking),
-      frames_(network_.source(assembler_.device_tracker())) {
-  check<UsageError>(options.in_flight >= 1, "at least one window must be in flight; got ", options.in_flight);
-}
+      frames_(own_->source(assembler_.device_tracker())) {}
+
+VideoPipeline::VideoPipeline(const Network& network, const PipelineOptions& options)
+    : assembler_(options.assembly, options.tracking), frames_(network.source(assembler_.device_tracker())) {}
 
 void VideoPipeline::observe_queries(QueryObserver observer) {
   frames_->keep_tensors();

@@ -28,6 +28,9 @@ class VideoPipeline {
  public:
   /// The model must outlive the pipeline. throws UsageError for impossible options.
   VideoPipeline(const Model& model, const PipelineOptions& options);
+  /// With a network that serves other videos, too, and outlives the pipeline. Of the options only those of tracking and
+  /// assembly count.
+  VideoPipeline(const Network& network, const PipelineOptions& options);
 
   /// Takes the next frame and returns the frames that are done: with window 1 always this one, with window N all N of
   /// them at every N-th call; those of the window before with two in flight. throws InputError if the size differs from
@@ -50,7 +53,7 @@ class VideoPipeline {
  private:
   TrackedFrame track(media::Frame frame, const QueryFrame& queries);
 
-  Network network_;
+  std::unique_ptr<Network> own_;
   TrackAssembler assembler_;
   std::unique_ptr<QuerySource> frames_;
   QueryObserver observer_;

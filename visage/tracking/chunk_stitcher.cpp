@@ -33,12 +33,15 @@ double volume_iou(const Extents& before, int a, const Extents& now, int b) {
 }  // namespace
 
 const std::vector<int>& ChunkStitcher::begin_chunk(const FrameQueries& queries, std::span<const FrameMasks> shared) {
-  const Tensor unit = read_detections(queries, Embedding::decoder, 0, Scale::unit, chunk_++).embedding;
+  constexpr float kCosine = 0.1f;  // its weight beside the IoU
+  const Detections now_detected = read_detections(queries, Embedding::decoder, 0, Scale::unit, chunk_++);
+  const Tensor& unit = now_detected.embedding;
   const std::int64_t count = unit.size(0);
   if (query_of_track_.empty()) {
     query_of_track_.resize(count);
     std::iota(query_of_track_.begin(), query_of_track_.end(), 0);
     queries_ = unit;
+    scores_ = now_detected.scores;
     return query_of_track_;
   }
   check<ShapeError>(unit.size() == queries_.size(), "ChunkStitcher: queries ", unit.size(), " after ", queries_.size(),
@@ -49,13 +52,16 @@ const std::vector<int>& ChunkStitcher::begin_chunk(const FrameQueries& queries, 
   const Tensor similarity = ops::linear(queries_, unit, {});  // [queries before, queries now]
   cpu::parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t a = begin; a < end; ++a)
-      for (std::int64_t b = 0; b < count; ++b)
-        similarity.data<float>()[a * count + b] +=
-            static_cast<float>(volume_iou(before, static_cast<int>(a), now, static_cast<int>(b)));
+      for (std::int64_t b = 0; b < count; ++b) {
+        float& value = similarity.data<float>()[a * count + b];
+        const double iou = volume_iou(before, static_cast<int>(a), now, static_cast<int>(b));
+        value = (scores_[a] + now_detected.scores[b]) / 2 * (static_cast<float>(iou) + kCosine * value);
+      }
   });
   const ops::Assignment pairs = ops::assign(similarity, ops::Objective::maximise);
   for (int& query : query_of_track_) query = pairs.column_of_row[query];
   queries_ = unit;
+  scores_ = now_detected.scores;
   return query_of_track_;
 }
 

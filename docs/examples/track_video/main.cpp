@@ -1,5 +1,5 @@
 // track_video WEIGHTS VIDEO [CONFIG]: prints every tracked object of every frame of a video file or image folder.
-#include "visage/config/config.h"
+#include "visage/config/pipeline_options.h"
 #include "visage/media/frame_source.h"
 #include "visage/model/load_weights.h"
 #include "visage/pipeline/video_pipeline.h"
@@ -18,15 +18,12 @@ static void print(const std::vector<pipeline::TrackedFrame>& frames) {
 
 int main(int argc, char** argv) try {
   if (argc < 3) return std::fprintf(stderr, "use: track_video WEIGHTS VIDEO [CONFIG]\n"), 2;
-  const Config config = config::load_config(argc > 3 ? argv[3] : "");
+  const Config config = config::load_config(argc > 3 ? argv[3] : "", {}, argv[1]);
   Model model(config.model);
   load_weights(model, argv[1]);
 
   const auto video = media::open_source({.path = argv[2]});
-  pipeline::VideoPipeline tracks(model, {.shortest_edge = config.inference.shortest_edge,
-                                         .longest_edge = config.inference.longest_edge,
-                                         .assembly = {.min_score = config.inference.min_score},
-                                         .tracking = config.tracking});
+  pipeline::VideoPipeline tracks(model, config::pipeline_options(config, pipeline::Plan::fast, Precision::f32));
   while (auto frame = video->next()) print(tracks.feed(std::move(*frame)));
   print(tracks.flush());
   tracks.for_each_track([](const pipeline::VideoTrack& track) {

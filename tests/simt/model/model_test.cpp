@@ -233,6 +233,25 @@ TEST(VideoOnCuda, TracksAreThoseOfTheCpuWithoutAStall) {
   }
 }
 
+TEST(VideoOnCuda, ChunksGiveTheTracksOfTheCpu) {
+  const Twins models(Mode::offline);
+  pipeline::PipelineOptions options = small_frames();
+  options.chunk = 4;
+  options.overlap = 2;
+  pipeline::VideoPipeline on_cpu(models.cpu, options), on_cuda(models.cuda, options);
+  std::size_t compared = 0;
+  const auto compare = [&](const auto& expected, const auto& actual) {
+    ASSERT_EQ(expected.size(), actual.size());
+    for (std::size_t i = 0; i < expected.size(); ++i, ++compared) expect_same(expected[i], actual[i]);
+  };
+  for (std::int64_t t = 0; t < 7; ++t) {
+    const media::Frame frame{.image = drawn_frame({96, 64}, t), .name = std::to_string(t), .index = t};
+    compare(on_cpu.feed(frame), on_cuda.feed(frame));
+  }
+  compare(on_cpu.flush(), on_cuda.flush());
+  EXPECT_EQ(compared, 7u);
+}
+
 // Trackers on the host read tensors that the next window overwrites.
 TEST(VideoOnCuda, TrackersOnTheHostSeeTheFrameThatTheyTrack) {
   const Twins models;

@@ -104,12 +104,6 @@ TEST_F(ConfigRead, KnowsBothModes) {
   EXPECT_EQ(config.model.detector.mode, Mode::offline);
   EXPECT_EQ(load(to_toml(config)).model.detector.mode, Mode::offline);
   EXPECT_THAT(error_of("model.detector.mode = \"clips\""), HasSubstr("must be \"online\" or \"offline\""));
-  // The scores of Mask2Former-VIS are class probabilities alone.
-  const auto quality = [](const Config& c) {
-    return pipeline_options(c, pipeline::Plan::fast, Precision::f32).assembly.quality;
-  };
-  EXPECT_EQ(quality(config), pipeline::MaskQuality::is_ignored);
-  EXPECT_EQ(quality(Config{}), pipeline::MaskQuality::counts);
 }
 
 TEST_F(ConfigRead, NamesTheNearestKey) {
@@ -151,8 +145,10 @@ TEST_F(ConfigRead, RefusesValuesThatDoNotFitTogether) {
   EXPECT_THAT(error_of("class_names = [\"cat\"]"), HasSubstr("model.detector.num_classes (40); got 1"));
   EXPECT_THAT(error_of("inference.longest_edge = 100"), HasSubstr("at least inference.shortest_edge (480)"));
   EXPECT_THAT(error_of("inference.top_k = 4001"), HasSubstr("at most"));
-  EXPECT_THAT(error_of("inference.chunk = 5\ninference.overlap = 3"), HasSubstr("at most half of inference.chunk (5)"));
-  EXPECT_EQ(error_of("inference.chunk = 6\ninference.overlap = 3"), "");
+  EXPECT_EQ(error_of("inference.chunk = 5\ninference.overlap = 3"), "");
+  EXPECT_EQ(pipeline_options(load("inference.chunk = 5\ninference.overlap = 3"), pipeline::Plan::fast, Precision::f32)
+                .overlap,
+            2);
   EXPECT_THAT(error_of("tracking.tracker = \"minvis\"\nmodel.detector.mode = \"offline\""),
               HasSubstr("tracking.tracker is of no use to an offline model"));
   Config config;

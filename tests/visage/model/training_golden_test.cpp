@@ -43,7 +43,7 @@ void append_clip(Clips& clips, const Tensor& masks, const Tensor& classes, const
                   clip[t].masks.data<std::uint8_t>() + i * area);
     }
   }
-  mark_absent(clip, 40, rule);
+  mark_absent(clip, 40, rule, Mode::online);
   clips.frames = frames;
   clips.targets.insert(clips.targets.end(), clip.begin(), clip.end());
 }

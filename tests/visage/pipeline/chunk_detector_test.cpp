@@ -113,6 +113,16 @@ TEST(ChunkDetector, WindowsPassTheBackboneTogether) {
   EXPECT_THAT(network.passes, ElementsAre(3, 2, 3, 1, 1));
 }
 
+// A chunk may be long to take any video whole; what is kept is that of the frames there are.
+TEST(ChunkDetector, ALongChunkCostsAShortVideoNothing) {
+  ScriptedDetector network;
+  ChunkDetector chunks(network, chunks_of(1000000000, 0));
+  Visits visits;
+  for (int t = 0; t < 5; ++t) chunks.feed(frame(t), visits.visitor());
+  chunks.flush(visits.visitor());
+  EXPECT_THAT(network.clips, ElementsAre(ElementsAre(0, 1, 2, 3, 4)));
+}
+
 TEST(ChunkDetector, ChunksNeedNotOverlap) {
   ScriptedDetector network;
   ChunkDetector chunks(network, chunks_of(2, 0));

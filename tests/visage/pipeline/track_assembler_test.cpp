@@ -6,6 +6,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 namespace visage::pipeline {
 namespace {
 
@@ -98,6 +100,33 @@ TEST(TrackAssembler, NoiseLeavesTheResultOfTheVideo) {
     else
       EXPECT_THAT(tracks, testing::UnorderedElementsAre(0, 1)) << "what was said is said";
   }
+}
+
+// Mask2Former-VIS: the score is the class probability alone, and ten pairs of track and class are told.
+TEST(TrackAssembler, QueriesOfClipsBringTheirTracks) {
+  TrackAssembler frames({}, std::make_unique<ScriptedTracker>(std::vector<tracking::FrameTracks>{{{1, 0}}})),
+      clips({}, std::make_unique<ScriptedTracker>(std::vector<tracking::FrameTracks>{}));
+  QueryFrame known = frame();
+  known.tracks = tracking::FrameTracks{.query_of_track = {1, 0}};
+  const FrameResult of_frame = frames.add(frame()), of_clip = clips.add(known);
+  EXPECT_THAT(clips.assignment(), ElementsAre(1, 0));
+  EXPECT_EQ(listed(of_clip), listed(of_frame));
+  const double probability = std::exp(4) / (std::exp(4) + 2), quality = 0.9;
+  EXPECT_NEAR(of_clip.objects.at(0).score, probability, 1e-5);
+  EXPECT_NEAR(of_frame.objects.at(0).score, probability * quality, 1e-5);
+  EXPECT_EQ(rows_of(frames).size(), 2u) << "as many as classes";
+  EXPECT_EQ(rows_of(clips).size(), 4u) << "all pairs, which are less than ten";
+}
+
+TEST(TrackAssembler, WithoutAResultOfTheVideoNoMaskIsKept) {
+  TrackAssembler assembler({.result = VideoResult::none},
+                           std::make_unique<ScriptedTracker>(std::vector<tracking::FrameTracks>{{{0, 1}}, {{0, 1}}}));
+  for (const std::int64_t t : {0, 1}) {
+    const FrameResult result = assembler.add(frame());
+    EXPECT_EQ(result.index, t);
+    EXPECT_EQ(result.objects.size(), 2u);
+  }
+  EXPECT_THROW(assembler.for_each_track([](const VideoTrack&) {}), Error);
 }
 
 TEST(TrackAssembler, TakesTheTrackerOfTheConfiguration) {
