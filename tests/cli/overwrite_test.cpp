@@ -20,8 +20,10 @@ using test::names_in;
 using test::read_text;
 using test::track_arguments;
 using test::write_text;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 std::map<std::string, std::string> contents(const std::string& folder) {
   std::map<std::string, std::string> files;
@@ -87,7 +89,7 @@ TEST_F(OverwriteTest, RefusesToReplaceItsInput) {
   EXPECT_EQ(contents(out_), before);
 }
 
-TEST_F(OverwriteTest, AKilledRunIsNotInTheWay) {
+TEST_F(OverwriteTest, ARunIsInTheWayUntilItIsKilled) {
   out_ = folder_ / "killed";
   int pipe_ends[2];
   ASSERT_EQ(pipe(pipe_ends), 0);
@@ -99,6 +101,10 @@ TEST_F(OverwriteTest, AKilledRunIsNotInTheWay) {
     const std::string lines = out_ + "/tracks.jsonl.visage-partial";
     for (int i = 0; i < 600 && !(fs::exists(lines) && fs::file_size(lines) > 0); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--overwrite"}})
+      EXPECT_THAT(track(more, 1),
+                  AllOf(HasSubstr(out_ + ": another run writes in this folder"), Not(HasSubstr("--overwrite"))));
+    EXPECT_TRUE(fs::exists(lines)) << "that of the run that still lives";
     program.signal(SIGKILL);
     EXPECT_EQ(program.wait().code, 128 + SIGKILL);
   }

@@ -90,6 +90,9 @@ OutputFolder::OutputFolder(std::string path, Existing existing) : path_(std::mov
   created_ = fs::create_directories(path_, error);
   check<InputError>(!error && fs::is_directory(path_, error), "", path_, ": cannot make the output folder (",
                     error ? error.message() : "a file is in the way", "); choose another place");
+  lock_ = files::FolderLock::take(path_);
+  check<InputError>(lock_ != nullptr, "", path_,
+                    ": another run writes in this folder; wait for its end or choose another folder");
   try {
     check<FolderInUseError>(existing == Existing::replace || is_empty(path_), "", path_,
                             ": is not empty; choose another folder");

@@ -23,11 +23,13 @@ struct FolderInUseError : InputError {
 };
 
 /// The folder that the files of one run go to. What an earlier run left there stays until the files of this one are
-/// complete; what that run did not make, by its run.json, is never removed.
+/// complete; what that run did not make, by its run.json, is never removed. As long as it exists no other OutputFolder
+/// can be made of the same folder, in this process or another: their files would replace each other.
 class OutputFolder {
  public:
-  /// Makes the folder, and those above it. throws InputError if it cannot be made or holds a run.json of another
-  /// program, FolderInUseError with Existing::refuse if it is not empty (what killed runs left does not count).
+  /// Makes the folder, and those above it. throws InputError if it cannot be made, if another OutputFolder has it or if
+  /// it holds a run.json of another program, FolderInUseError with Existing::refuse if it is not empty (what killed
+  /// runs left does not count).
   OutputFolder(std::string path, Existing existing);
   /// Takes away a folder that was made here and is still empty.
   ~OutputFolder();
@@ -47,6 +49,7 @@ class OutputFolder {
  private:
   std::string path_;
   bool created_;
+  std::unique_ptr<files::FolderLock> lock_;
   std::vector<std::string> earlier_;  // names of the results there
 };
 

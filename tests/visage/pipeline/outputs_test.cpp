@@ -61,6 +61,20 @@ TEST(OutputFolder, RefusesWhatIsInUse) {
               HasSubstr("results.json: cannot make the output folder"));
 }
 
+TEST(OutputFolder, IsForOneRunAtATime) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "out";
+  {
+    const OutputFolder first(path, Existing::refuse);
+    for (const Existing existing : {Existing::refuse, Existing::replace})
+      EXPECT_THAT(message_of<InputError>([&] { OutputFolder(path, existing); }),
+                  HasSubstr(path + ": another run writes in this folder"));
+    EXPECT_NO_THROW(OutputFolder(folder / "other", Existing::refuse));
+    EXPECT_TRUE(fs::exists(path)) << "the refused one did not take it away";
+  }
+  EXPECT_NO_THROW(OutputFolder(path, Existing::refuse));
+}
+
 TEST(OutputFolder, RemovesOnlyWhatAnEarlierRunMade) {
   const test::TemporaryFolder folder;
   const std::string path = folder.path().string();
