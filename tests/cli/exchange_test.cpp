@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <sstream>
@@ -62,6 +63,29 @@ TEST(Exchange, TracksGoThroughEveryFormatAndBack) {
     EXPECT_EQ(masks_of(read), masks_of(written));
     const Ended checked = run({"data", "check", imported, "--images", clip().frames, "--frames", "all"});
     EXPECT_EQ(checked.code, 0) << checked.out << checked.err;
+  }
+}
+
+TEST(Exchange, ClassesThatAreNotChosenAreNotInTheFile) {
+  const test::TemporaryFolder folder;
+  const VideoTracks written = annotation::read_tracks(tracked() + "/tracks.jsonl");
+  ASSERT_GT(written.categories.size(), 1u);
+  const std::int64_t chosen_id = written.tracks.at(0).category_id;
+  const auto chosen = std::find_if(written.categories.begin(), written.categories.end(),
+                                   [&](const annotation::Category& category) { return category.id == chosen_id; });
+  for (const std::string format : {"coco", "labelme", "cvat"}) {
+    SCOPED_TRACE(format);
+    const std::string exported = folder / format, imported = folder / (format + ".json");
+    must({"export", tracked(), "--classes", chosen->name, "--format", format, "--output", exported});
+    std::vector<std::string> arguments = {"import", exported, "--format", format, "--output", imported};
+    if (format != "coco") arguments.insert(arguments.end(), {"--frames", clip().frames});
+    must(arguments);
+    const std::vector<annotation::Category> read = annotation::read_ytvis(imported).categories;
+    ASSERT_EQ(read.size(), 1u);
+    EXPECT_EQ(read[0].name, chosen->name);
+    EXPECT_EQ(read[0].id, format == "coco" ? chosen_id : 1);
+    const Ended recipe = run({"data", "config", imported, "--images", clip().frames});
+    EXPECT_THAT(recipe.out, HasSubstr("num_classes = 1\n")) << recipe.err;
   }
 }
 

@@ -151,11 +151,13 @@ void select(VideoTracks& tracks, std::span<const int64_t> category_ids, double m
   for (ObjectTrack& track : tracks.tracks)
     for (std::optional<Sighting>& sighting : track.frames)
       if (sighting && sighting->score < min_score) sighting.reset();
+  const auto wanted = [&](int64_t category) {
+    return category_ids.empty() || std::find(category_ids.begin(), category_ids.end(), category) != category_ids.end();
+  };
+  std::erase_if(tracks.categories, [&](const Category& category) { return !wanted(category.id); });
   std::erase_if(tracks.tracks, [&](const ObjectTrack& track) {
-    const bool wanted = category_ids.empty() ||
-                        std::find(category_ids.begin(), category_ids.end(), track.category_id) != category_ids.end();
     const auto seen = [](const std::optional<Sighting>& sighting) { return sighting.has_value(); };
-    return !wanted || std::none_of(track.frames.begin(), track.frames.end(), seen);
+    return !wanted(track.category_id) || std::none_of(track.frames.begin(), track.frames.end(), seen);
   });
 }
 

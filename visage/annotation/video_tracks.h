@@ -76,8 +76,8 @@ class CategoryNames {
 [[nodiscard]] VideoTracks tracks_of(const VideoDataset& dataset, std::span<const Prediction> predictions,
                                     int64_t video_id);
 
-/// Takes away sightings below `min_score` and, unless `category_ids` is empty, tracks of other classes; then tracks
-/// that are in no frame.
+/// Takes away sightings below `min_score` and, unless `category_ids` is empty, other classes and their tracks; then
+/// tracks that are in no frame. Ids stay as they are.
 void select(VideoTracks& tracks, std::span<const int64_t> category_ids, double min_score);
 
 /// Writes a YouTube-VIS annotation file of the one video. It has no scores. Throws InputError when writing fails.

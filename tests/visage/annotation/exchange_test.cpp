@@ -295,6 +295,8 @@ TEST(VideoTracks, AreSelectedByClassAndScore) {
   EXPECT_EQ(tracks.tracks[0].id, 1);
   EXPECT_FALSE(tracks.tracks[0].frames[2]);
   EXPECT_TRUE(tracks.tracks[0].frames[3]);
+  ASSERT_EQ(tracks.categories.size(), 1u) << "a class that is not chosen would be learnt from no object";
+  EXPECT_EQ(tracks.categories[0].id, 2);
   select(tracks, {}, 0.9);
   EXPECT_TRUE(tracks.tracks.empty());
 }
