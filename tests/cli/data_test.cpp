@@ -21,7 +21,8 @@ TEST(DataCheck, PrintsASummaryAndSucceeds) {
   EXPECT_EQ(ended.code, 0) << ended.err;
   EXPECT_EQ(ended.err, "");
   EXPECT_THAT(ended.out, AllOf(HasSubstr("2, 6 frames"), HasSubstr("64x48 (2)"), HasSubstr("circle"),
-                               HasSubstr("0 errors, 0 warnings")));
+                               HasSubstr("4 of 8 classes have no instance, first star"),
+                               HasSubstr("0 errors, 1 warning")));
 }
 
 TEST(DataCheck, ListsEveryErrorAndFails) {

@@ -102,6 +102,18 @@ DataSummary summarise(const annotation::ImageDataset& data, const std::vector<En
   return summary;
 }
 
+// A model for these classes would learn nothing of them.
+void warn_of_empty_classes(DataReport& report) {
+  const std::vector<ClassCount>& classes = report.summary.classes;
+  const auto is_empty = [](const ClassCount& one) { return one.instances == 0; };
+  const auto empty = std::count_if(classes.begin(), classes.end(), is_empty);
+  if (report.ground_truth == annotation::GroundTruth::missing || !report.problems.empty() || empty == 0) return;
+  const std::string& first = std::find_if(classes.begin(), classes.end(), is_empty)->category.name;
+  report.warnings.push_back(report.annotations + ": " + std::to_string(empty) + " of " +
+                            std::to_string(classes.size()) + (empty == 1 ? " classes has" : " classes have") +
+                            " no instance" + (empty == 1 ? ": " : ", first ") + first);
+}
+
 void check_existence(const DataReport& report, const char* kind, const Entry& entry,
                      std::vector<std::string>& problems) {
   int64_t missing = 0;
@@ -158,6 +170,7 @@ void inspect(Data data, const DataOptions& options, DataReport& report) {
   report.ground_truth = data.ground_truth;
   const std::vector<Entry> entries = entries_of(data);
   report.summary = summarise(data, entries);
+  warn_of_empty_classes(report);
   if (options.frames != FrameCheck::none && !entries.empty()) {
     std::vector<std::string> probes;
     for (const Entry& entry : entries) probes.push_back(entry.files[0]);

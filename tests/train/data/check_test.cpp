@@ -61,6 +61,7 @@ TEST_F(CheckTest, SummarisesVideos) {
   EXPECT_EQ(s.classes[0].category.name, "bird");
   EXPECT_EQ(s.classes[0].instances, 2);
   EXPECT_EQ(s.classes[2].instances, 0);
+  EXPECT_THAT(report.warnings, ElementsAre(folder_ / "instances.json: 1 of 3 classes has no instance: cat"));
   std::ostringstream out;
   print(report, out);
   EXPECT_THAT(out.str(), AllOf(HasSubstr("2, 10 frames, 2 to 8 a video"), HasSubstr("60x80 (1)"),
