@@ -130,6 +130,9 @@ void run_eval(const EvalCommand& command, std::ostream& out) {
   for (const std::string& warning : evaluator.warnings()) log::warn(warning);
   const evaluation::Evaluation evaluation =
       command.video_ids.empty() ? evaluator.result() : evaluator.result(command.video_ids);
+  if (const std::int64_t bare = evaluation.videos_without_predictions; bare > 0)
+    log::warn(bare, " of ", evaluation.videos, bare == 1 ? " videos has" : " videos have",
+              " no prediction; the objects in ", bare == 1 ? "it" : "them", " count as missed");
   if (evaluation.ap.ap < 0) log::warn(file, ": no object is annotated in these videos; there is nothing to score");
   print_evaluation(evaluation, out);
   if (!report) return;

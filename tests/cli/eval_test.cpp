@@ -144,6 +144,20 @@ TEST_F(EvalModel, TheTruthItselfScoresHundred) {
   EXPECT_THAT(ended.out, ContainsRegex("any class +100\\.0 +100\\.0 +100\\.0 +100\\.0 +0\n"));
   EXPECT_THAT(ended.out, ContainsRegex("mean over classes +100\\.0 +100\\.0 +100\\.0 +100\\.0 +0\n"));
   EXPECT_THAT(ended.out, ContainsRegex("\ncategory +AP +AP50 +AP75 +AR1 +AR10 +HOTA +IDF1 +IDsw\n"));
+  EXPECT_EQ(ended.err, "");
+}
+
+TEST_F(EvalModel, WarnsOfVideosWithoutPrediction) {
+  test::write_text(
+      folder_ / "half.json",
+      R"([{"video_id": 2, "category_id": 1, "score": 1, "segmentations": [null, null, null, null, null]}])");
+  const std::string truth = data_ + "/instances.json";
+  const Ended half = run(score(folder_ / "half.json", truth));
+  ASSERT_EQ(half.code, 0) << half.err;
+  EXPECT_THAT(half.err, HasSubstr("1 of 2 videos has no prediction; the objects in it count as missed"));
+  EXPECT_EQ(run(score(folder_ / "half.json", truth, {"--video-id", "2"})).err, "");
+  test::write_text(folder_ / "none.json", "[]");
+  EXPECT_THAT(run(score(folder_ / "none.json", truth)).err, HasSubstr("2 of 2 videos have no prediction"));
 }
 
 TEST_F(EvalModel, OneVideoOnly) {

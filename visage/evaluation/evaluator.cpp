@@ -60,8 +60,10 @@ Evaluation Evaluator::evaluate(std::span<const EvaluatedVideo* const> videos) co
   Evaluation evaluation{.ap = vis_ap(videos, categories_),
                         .tracking = tracking_metrics(videos, categories_, options_),
                         .videos = static_cast<std::int64_t>(videos.size())};
-  for (const EvaluatedVideo* video : videos)
+  for (const EvaluatedVideo* video : videos) {
     evaluation.predictions += static_cast<std::int64_t>(video->predictions.size());
+    evaluation.videos_without_predictions += video->predictions.empty();
+  }
   return evaluation;
 }
 

@@ -14,6 +14,7 @@ struct Evaluation {
   VisAp ap;
   TrackingMetrics tracking;
   std::int64_t videos = 0, predictions = 0;
+  std::int64_t videos_without_predictions = 0;  // every object in them counts as missed
 };
 
 /// Scores predictions against a data set as they arrive: of their masks only overlaps with the annotated objects are
