@@ -7,6 +7,17 @@
 #include <sstream>
 
 namespace visage::cli {
+namespace {
+
+// As many as fit in a message.
+std::string first_names(std::span<const std::string> names) {
+  constexpr std::size_t kMost = 10;
+  std::string text;
+  for (const std::string& name : names.first(std::min(kMost, names.size()))) text += (text.empty() ? "" : ", ") + name;
+  return names.size() > kMost ? text + ", ..." : text;
+}
+
+}  // namespace
 
 std::vector<std::int64_t> chosen_classes(const std::string& list, std::span<const annotation::Category> categories) {
   std::vector<std::int64_t> ids;
@@ -24,7 +35,7 @@ std::vector<std::int64_t> chosen_classes(const std::string& list, std::span<cons
       for (const annotation::Category& category : categories) names.push_back(category.name);
       const std::string near = nearest(word, names);
       fail<UsageError>("", "--classes: there is no class \"", word, "\"",
-                       near.empty() ? "; give names or ids, separated by commas" : "; did you mean " + near);
+                       near.empty() ? "; the classes are " + first_names(names) : "; did you mean " + near);
     }
     ids.push_back(found->id);
   }
