@@ -20,9 +20,9 @@ TEST(DataCheck, PrintsASummaryAndSucceeds) {
   const test::Ended ended = run({"data", "check", folder / "set/train", "--frames", "all"});
   EXPECT_EQ(ended.code, 0) << ended.err;
   EXPECT_EQ(ended.err, "");
-  EXPECT_THAT(ended.out, AllOf(HasSubstr("2, 6 frames"), HasSubstr("64x48 (2)"), HasSubstr("circle"),
-                               HasSubstr("4 of 8 classes have no instance, first star"),
-                               HasSubstr("0 errors, 1 warning")));
+  EXPECT_THAT(ended.out,
+              AllOf(HasSubstr("2, 6 frames"), HasSubstr("64x48 (2)"), HasSubstr("circle"),
+                    HasSubstr("4 of 8 classes have no instance, first star"), HasSubstr("0 errors, 1 warning")));
 }
 
 TEST(DataCheck, ListsEveryErrorAndFails) {
