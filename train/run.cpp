@@ -45,6 +45,7 @@ class Run {
 
  private:
   void lock_folder();
+  std::string plan() const;  // what is about to be trained, in a line
   void initialise();
   void prepare_sets();
   void step();
@@ -119,6 +120,14 @@ void Run::lock_folder() {
                     ": another process trains in this folder; wait for its end or choose another folder");
 }
 
+std::string Run::plan() const {
+  const TrainConfig& r = recipe();
+  const auto text = [](int number) { return std::to_string(number); };
+  const std::string batches = r.accumulate > 1 ? text(r.accumulate) + " x " : "";
+  return "training " + text(r.steps) + " steps of " + batches + text(r.clips) + (r.clips == 1 ? " clip" : " clips") +
+         " of " + text(r.frames) + " frames in " + options_.folder;
+}
+
 void Run::initialise() {
   const Mask2FormerConfig& detector = options_.config.model.detector;
   nn::initialise(
@@ -130,6 +139,7 @@ void Run::initialise() {
 }
 
 void Run::go() {
+  if (is_first() && steps_done() < recipe().steps) observer_.note(plan());
   // An evaluation that was interrupted comes first.
   if (steps_done() > 0 && due(recipe().eval_every) && !is_evaluated()) evaluate();
   bool saved = true;

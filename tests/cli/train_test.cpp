@@ -113,6 +113,15 @@ TEST_F(TrainTest, KilledRunsEndWithTheBytesOfOneThatNeverStopped) {
   EXPECT_EQ(recorded("killed"), (std::vector<int>{1, 2, 3, 4, 5, -5, 6, 7, 8, 9, 10, -10, 11, 12, -12}));
 }
 
+// In a file or a pipe this is all there is to see for train.log_every steps.
+TEST_F(TrainTest, SaysFirstWhatItTrains) {
+  const Ended ended = train("run", {"--set", "train.steps=2", "--set", "train.eval_every=0"});
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const std::string plan = "training 2 steps of 2 x 1 clip of 2 frames in " + (folder_ / "run");
+  EXPECT_THAT(ended.err, HasSubstr(plan));
+  EXPECT_LT(ended.err.find(plan), ended.err.find("step 2/2"));
+}
+
 TEST_F(TrainTest, TwoProcessesDoNotTrainInOneFolder) {
   Program first(arguments("run", {"--set", "train.steps=1000000", "--set", "train.eval_every=0"}));
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
