@@ -15,9 +15,10 @@ void check_choice(const WeightChoice& choice) {
                     choice.file.empty()
                         ? "name the weights with --weights FILE (--test-weights public runs without trained ones)"
                         : "--weights and --test-weights exclude each other; give one of them");
-  if (!choice.file.empty())
-    check<InputError>(access(choice.file.c_str(), R_OK) == 0, "cannot open ", choice.file, ": ", std::strerror(errno),
-                      "; check the path of the weights");
+  if (choice.file.empty()) return;
+  const bool readable = access(choice.file.c_str(), R_OK) == 0;
+  check<InputError>(readable, "cannot open ", choice.file, ": ", std::strerror(errno),
+                    "; check the path of the weights");
 }
 
 std::unique_ptr<Model> load_model(const ModelConfig& config, const WeightChoice& choice,
