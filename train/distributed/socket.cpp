@@ -1,5 +1,6 @@
 #include "train/distributed/socket.h"
 
+#include "tensor/log.h"
 #include "train/distributed/communicator.h"
 
 #include <algorithm>
@@ -144,7 +145,8 @@ Socket accept_from(const Socket& listener, Deadline deadline) {
 
 Socket connect_to(const std::string& host, int port, Deadline deadline) {
   const Addresses addresses = resolve(host, port);
-  while (true) {
+  const Deadline notice = std::chrono::steady_clock::now() + kSilence;
+  for (bool told = false;;) {
     std::string why;
     for (const addrinfo* a = addresses.get(); a; a = a->ai_next) {
       Socket peer(socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol));
@@ -156,6 +158,10 @@ Socket connect_to(const std::string& host, int port, Deadline deadline) {
     }
     check<CommunicationError>(std::chrono::steady_clock::now() < deadline, "rendezvous: nobody listens at ", host, ":",
                               port, " (", why, "); start process 0 there");
+    if (!told && std::chrono::steady_clock::now() >= notice) {
+      log::info("waiting for process 0 at ", host, ":", port);
+      told = true;
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }

@@ -33,13 +33,16 @@ class Socket {
 };
 
 using Deadline = std::chrono::steady_clock::time_point;
+/// How long a process waits for others without a word.
+inline constexpr std::chrono::seconds kSilence{2};
 
 /// Listens at the port, on all addresses of this machine; where `host` is "localhost" or a loopback address, at that
 /// alone.
 [[nodiscard]] Socket listen_at(const std::string& host, int port);
 /// The next connection; a closed socket at the deadline.
 [[nodiscard]] Socket accept_from(const Socket& listener, Deadline deadline);
-/// Connects to host:port, and tries again until the deadline while nobody listens there.
+/// Connects to host:port, where process 0 listens, and tries again until the deadline while nobody does; says once that
+/// it waits if that takes longer than kSilence.
 [[nodiscard]] Socket connect_to(const std::string& host, int port, Deadline deadline);
 
 }  // namespace visage::train

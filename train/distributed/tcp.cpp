@@ -1,7 +1,9 @@
 #include "train/distributed/tcp.h"
 
+#include "tensor/log.h"
 #include "train/distributed/socket.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -172,8 +174,14 @@ std::string refusal(const Hello& hello, int size, const std::vector<Socket>& pee
 std::vector<Socket> gather_group(const Rendezvous& place, int size, Deadline deadline) {
   const Socket listener = listen_at(place.host, place.port);
   std::vector<Socket> peers(static_cast<std::size_t>(size));
+  Deadline notice = std::chrono::steady_clock::now() + kSilence;
   for (int there = 1; there < size;) {
-    Socket peer = accept_from(listener, deadline);
+    Socket peer = accept_from(listener, std::min(notice, deadline));
+    if (!peer.is_open() && notice < deadline) {
+      log::info("waiting for ", size - there, " of ", size, " processes at ", place.host, ":", place.port);
+      notice = deadline;
+      continue;
+    }
     check<CommunicationError>(peer.is_open(), "rendezvous: only ", there, " of ", size, " processes came to ",
                               place.host, ":", place.port, "; start the others");
     Hello hello;

@@ -111,6 +111,17 @@ TEST(DistributedTcp, RefusesAWrongGroup) {
   EXPECT_EQ(first, second);
 }
 
+TEST(DistributedTcp, SaysOnceForWhomItWaits) {
+  const Rendezvous place{"127.0.0.1", test::free_port()};
+  const std::string address = "127.0.0.1:" + std::to_string(place.port) + "\n";
+  for (const auto& [rank, line] : {std::pair(0, "waiting for 1 of 2 processes at " + address),
+                                   std::pair(1, "waiting for process 0 at " + address)}) {
+    testing::internal::CaptureStderr();
+    EXPECT_THROW(static_cast<void>(connect_tcp(place, rank, 2, seconds(3))), CommunicationError);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), line);
+  }
+}
+
 TEST(DistributedTcp, StrangersDoNotDisturb) {
   const Rendezvous place{"127.0.0.1", test::free_port()};
   std::thread zero([&] { connect_tcp(place, 0, 2, seconds(20))->barrier(); });
