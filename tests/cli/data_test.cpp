@@ -1,5 +1,6 @@
-#include "tests/cli/program.h"
-#include "tests/support/files.h"
+#include "nn/checkpoint/checkpoint.h"
+#include "tests/cli/clip.h"
+#include "visage/config/config.h"
 
 #include <gmock/gmock.h>
 
@@ -37,6 +38,69 @@ TEST(DataCheck, ListsEveryErrorAndFails) {
                                HasSubstr("2 errors")));
   EXPECT_THAT(ended.err, AllOf(StartsWith("visage data check: "), HasSubstr("gt.json: videos[0] (id 4)"),
                                HasSubstr("1 more problem")));
+}
+
+// What `visage data config` prints for the set of the test clip.
+Config config_for_clip(const std::vector<std::string>& more = {}) {
+  std::vector<std::string> all{"data", "config", test::clip().folder / "pseudo/swap"};
+  all.insert(all.end(), more.begin(), more.end());
+  const test::Ended ended = run(all);
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  return config::parse_config(ended.out, "my.toml");
+}
+
+TEST(DataConfig, IsTheOfficialStepOneClipAtATime) {
+  const Config config = config_for_clip();
+  EXPECT_EQ(config.train.clips, 1);
+  EXPECT_EQ(config.train.accumulate, TrainConfig{}.clips);
+  EXPECT_EQ(config.train.recompute, Recompute::all);
+  EXPECT_EQ(config.train.steps, TrainConfig{}.steps);
+  EXPECT_EQ(config.train.data.kind, DataKind::ytvis);
+  EXPECT_EQ(config.train.data.path, test::clip().folder / "pseudo/swap");
+  EXPECT_EQ(config.class_names.size(), 8u);
+}
+
+TEST(DataConfig, TrainsOnAsTheWeightsWereTrained) {
+  Config trained;
+  trained.class_names = {"cat"};
+  trained.model.detector.num_classes = 1;
+  trained.model.detector.hidden = 64;
+  trained.inference.shortest_edge = 224;
+  trained.train.clips = 3;
+  trained.train.accumulate = 2;
+  trained.train.learning_rate = 5e-4;
+  trained.train.data.most_edge = 352;
+  // Of their data, their machine and the last part of their training.
+  trained.train.data.joint.path = "elsewhere";
+  trained.train.data.width = 64;
+  trained.train.eval_every = 5;
+  trained.train.precision = Precision::bf16;
+  trained.train.freeze = {"backbone."};
+  const test::TemporaryFolder folder;
+  const std::string weights = folder / "model.safetensors";
+  const std::vector<nn::NamedTensor> tensors{{"x", Tensor::ones({1})}};
+  nn::write_safetensors(weights, tensors, {{"config", config::to_toml(trained)}});
+
+  Config expected = trained;
+  expected.class_names = config_for_clip().class_names;
+  expected.model.detector.num_classes = 8;
+  expected.train = {};
+  expected.train.clips = 1;
+  expected.train.accumulate = 6;
+  expected.train.recompute = Recompute::all;
+  expected.train.learning_rate = 5e-4;
+  expected.train.data.most_edge = 352;
+  expected.train.data.kind = DataKind::ytvis;
+  expected.train.data.path = test::clip().folder / "pseudo/swap";
+  EXPECT_EQ(config::to_toml(config_for_clip({"--weights", weights})), config::to_toml(expected));
+}
+
+TEST(DataConfig, WeightsWithoutAConfigurationAreRefused) {
+  const std::string set = test::clip().folder / "pseudo/swap";
+  for (const std::string& file : {test::clip().weights, test::clip().weights_pth})
+    test::expect_refusal(run({"data", "config", set, "--weights", file}), 1, "data config", "carries no configuration");
+  test::expect_refusal(run({"data", "config", set, "--weights", "/nowhere"}), 1, "data config",
+                       "cannot open /nowhere: No such file");
 }
 
 TEST(DataCheck, WrongUseIsExplained) {

@@ -4,6 +4,7 @@
 #include "visage/pipeline/score_mode.h"
 #include "visage/tracking/config.h"
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,14 +39,17 @@ struct Config {
 namespace visage::config {
 
 /// Reads a TOML file over the defaults, applies the overrides in order and checks how the values fit together. An empty
-/// path stands for the configuration that the weights were trained with, where their file has it (as the trainer writes
-/// it into safetensors), else for the defaults; `weights` may be empty.
+/// path stands for config_in(weights), where there is one, else for the defaults; `weights` may be empty.
 /// throws UsageError, one line, `file:line:column: what; what is allowed`: for a file that cannot be read, bad syntax,
 /// an unknown key (with the nearest valid name), a wrong type, a value out of range or values that do not fit.
 [[nodiscard]] Config load_config(const std::string& path, std::span<const std::string> overrides = {},
                                  const std::string& weights = "");
 
-/// The same for TOML in memory; `name` stands for the file in messages.
+/// The configuration that weights were trained with, as the trainer writes it into safetensors; none in other files and
+/// in what cannot be read. throws UsageError as load_config().
+[[nodiscard]] std::optional<Config> config_in(const std::string& weights, std::span<const std::string> overrides = {});
+
+/// load_config() for TOML in memory; `name` stands for the file in messages.
 [[nodiscard]] Config parse_config(const std::string& toml, const std::string& name);
 
 /// A key that has another value in another configuration; both as TOML.

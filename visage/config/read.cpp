@@ -132,7 +132,7 @@ std::string text_of_file(const std::string& path) {
 }
 
 // Other files than safetensors have none. Whether the file can be used is for its reader to say.
-std::optional<std::string> configuration_in(const std::string& weights) try {
+std::optional<std::string> toml_in(const std::string& weights) try {
   char start[9] = {};
   std::ifstream(weights, std::ios::binary).read(start, sizeof start);
   if (start[8] != '{') return std::nullopt;
@@ -216,9 +216,14 @@ Config read_config(const std::string& text, const std::string& name, std::span<c
 
 Config load_config(const std::string& path, std::span<const std::string> overrides, const std::string& weights) {
   if (!path.empty()) return read_config(text_of_file(path), path, overrides);
-  if (const std::optional<std::string> trained = configuration_in(weights))
-    return read_config(*trained, weights + " (the configuration in it)", overrides);
-  return read_config("", "", overrides);
+  const std::optional<Config> trained = config_in(weights, overrides);
+  return trained ? *trained : read_config("", "", overrides);
+}
+
+std::optional<Config> config_in(const std::string& weights, std::span<const std::string> overrides) {
+  const std::optional<std::string> toml = toml_in(weights);
+  if (!toml) return std::nullopt;
+  return read_config(*toml, weights + " (the configuration in it)", overrides);
 }
 
 Config parse_config(const std::string& toml, const std::string& name) { return read_config(toml, name, {}); }
