@@ -87,11 +87,9 @@ std::vector<TrackMask> masks_of(const nlohmann::json& line, media::Size size) {
   return masks;
 }
 
-// The track that covers object `label` of the frame, kHidden or kLost.
+// The best of the tracks that cover object `label` of the frame, which is the one in front; kHidden or kLost.
 int track_on(const std::vector<std::uint8_t>& labels, int label, const std::vector<TrackMask>& masks) {
   if (std::find(labels.begin(), labels.end(), label) == labels.end()) return kHidden;
-  int best = kLost;
-  double most = kLeastOverlap;
   for (const TrackMask& mask : masks) {
     std::int64_t both = 0, either = 0;
     for (std::size_t p = 0; p < labels.size(); ++p) {
@@ -99,10 +97,9 @@ int track_on(const std::vector<std::uint8_t>& labels, int label, const std::vect
       both += object && track;
       either += object || track;
     }
-    const double overlap = static_cast<double>(both) / static_cast<double>(either);
-    if (overlap >= most) best = mask.track, most = overlap;
+    if (static_cast<double>(both) >= kLeastOverlap * static_cast<double>(either)) return mask.track;
   }
-  return best;
+  return kLost;
 }
 
 DemoRun run(const pseudo::PseudoVideo& video, std::string title, TrackCommand command) {

@@ -42,7 +42,7 @@ section{background:var(--paper);border:1px solid var(--line);border-radius:12px;
 h3{font-size:16px;margin:0 0 8px}.good{color:var(--good)}.bad{color:var(--bad)}
 .timeline{width:100%;max-width:720px;height:auto;font-size:13px}.timeline text{fill:var(--ink)}.timeline .swap{fill:var(--accent);font-weight:600}
 .timeline line{stroke:var(--accent);stroke-width:2}.timeline .lost{fill:none;stroke:var(--line)}
-.strip img{display:block;width:148px;border-radius:6px;image-rendering:auto}
+.strip img{display:block;width:138px;border-radius:6px;image-rendering:auto}
 .strip th{font-weight:600;font-size:13px;text-align:left;color:var(--soft);white-space:nowrap}
 .strip .head{position:sticky;left:0;background:var(--paper);padding-right:10px;vertical-align:middle;max-width:110px;white-space:normal}
 .strip .swap{color:var(--accent)}
