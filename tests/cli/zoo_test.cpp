@@ -11,7 +11,7 @@ namespace {
 class Zoo : public ::testing::Test {
  protected:
   void make(const char* mode, const char* videos) const {
-    ASSERT_EQ(run({"pseudo", "--output", folder_ / "data", "--mode", mode, "--videos", videos, "--frames", "24",
+    ASSERT_EQ(run({"pseudo", "--output", folder_ / "data", "--mode", mode, "--videos", videos, "--frames", "16",
                    "--size", "480x288", "--seed", "77", "--clips", "none", "-q"})
                   .code,
               0);
@@ -40,14 +40,14 @@ class Zoo : public ::testing::Test {
 };
 
 TEST_F(Zoo, TheOfflineModelKeepsUpWithItsOnlineSibling) {
-  ASSERT_NO_FATAL_FAILURE(make("track", "4"));
+  ASSERT_NO_FATAL_FAILURE(make("track", "3"));
   const double online = ap("synthetic_small", "track"), offline = ap("synthetic_small_offline", "track");
   EXPECT_GE(online, 0.6);
   EXPECT_GE(offline, online - 0.05);
 }
 
 TEST_F(Zoo, AppearanceFindsTheObjectsAfterASwap) {
-  ASSERT_NO_FATAL_FAILURE(make("swap", "4"));
+  ASSERT_NO_FATAL_FAILURE(make("swap", "3"));
   EXPECT_GE(ap("synthetic_small", "swap"), 0.1 + ap("synthetic_small", "swap", {"--set", "tracking.alpha=0"}));
 }
 
