@@ -89,7 +89,9 @@ void ChunkDetector::detect(const FrameVisitor& visit) {
   for (std::int64_t t = 0; t < shared_; ++t) shared.push_back(masks(ops::select(found.mask_logits, t)));
   {
     const StageTimer timer("tracker");
-    common.tracks = tracking::FrameTracks{.query_of_track = stitcher_.begin_chunk(common.queries, shared)};
+    tracking::FrameQueries queries = common.queries;
+    queries.logits = common.host_logits;  // they are here already
+    common.tracks = tracking::FrameTracks{.query_of_track = stitcher_.begin_chunk(queries, shared)};
   }
   std::vector<tracking::FrameMasks> last;
   for (std::int64_t t = shared_; t < mapped_; ++t) {

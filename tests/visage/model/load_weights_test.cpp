@@ -4,6 +4,7 @@
 #include "nn/init/test_weights.h"
 #include "tests/support/files.h"
 #include "tests/support/values.h"
+#include "tests/visage/model/small_detector.h"
 
 #include <gmock/gmock.h>
 
@@ -21,16 +22,8 @@ using testing::StartsWith;
 ModelConfig small_model(Mode mode) {
   ModelConfig config;
   config.backbone = {.depth = 18, .width = 8};
-  config.detector = {.mode = mode,
-                     .num_classes = 3,
-                     .num_queries = 5,
-                     .hidden = 32,
-                     .heads = 4,
-                     .points = 2,
-                     .encoder_layers = 1,
-                     .encoder_ffn = 48,
-                     .decoder_layers = 2,
-                     .decoder_ffn = 48};
+  config.detector = test::small_detector(mode);
+  config.detector.decoder_layers = 2;
   return config;
 }
 

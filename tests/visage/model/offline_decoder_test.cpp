@@ -8,6 +8,7 @@
 #include "ops/shape/views.h"
 #include "tests/support/values.h"
 #include "tests/visage/model/offline_reference.h"
+#include "tests/visage/model/small_detector.h"
 #include "visage/model/clip_detector.h"
 
 #include <gtest/gtest.h>
@@ -25,17 +26,9 @@ using test::ReferencePixels;
 using test::values_of;
 
 Mask2FormerConfig small_decoder(int levels) {
-  return {.mode = Mode::offline,
-          .num_classes = 3,
-          .num_queries = 5,
-          .hidden = 32,
-          .heads = 4,
-          .levels = levels,
-          .points = 2,
-          .encoder_layers = 1,
-          .encoder_ffn = 48,
-          .decoder_layers = 4,
-          .decoder_ffn = 48};
+  Mask2FormerConfig config = test::small_detector(Mode::offline);
+  config.levels = levels;
+  return config;
 }
 
 // Relative to the largest magnitude. A tenth of that was seen.

@@ -6,6 +6,7 @@
 #include "tensor/transfer.h"
 #include "tests/support/values.h"
 #include "tests/visage/model/offline_reference.h"
+#include "tests/visage/model/small_detector.h"
 #include "visage/model/training_losses.h"
 
 #include <gtest/gtest.h>
@@ -24,19 +25,6 @@ using test::ReferencePixels;
 using test::values_of;
 
 constexpr std::int64_t kHeight = 64, kWidth = 96;
-
-Mask2FormerConfig small_decoder() {
-  return {.mode = Mode::offline,
-          .num_classes = 3,
-          .num_queries = 5,
-          .hidden = 32,
-          .heads = 4,
-          .points = 2,
-          .encoder_layers = 1,
-          .encoder_ffn = 48,
-          .decoder_layers = 4,
-          .decoder_ffn = 48};
-}
 
 CriterionConfig few_points() { return {.num_points = 40}; }
 
@@ -151,7 +139,7 @@ std::vector<Case> cases() {
 /// Maps that no network made, and a decoder.
 struct Scene {
   nn::ParamStore store;
-  Mask2FormerConfig config = small_decoder();
+  Mask2FormerConfig config = test::small_detector(Mode::offline);
   MaskedDecoder decoder{nn::Scope(store, "predictor"), config};
   PixelFeatures pixel;
   Scene(std::int64_t images, std::uint64_t seed) {
@@ -255,7 +243,7 @@ struct Whole {
   static ModelConfig config() {
     ModelConfig config;
     config.backbone = {.depth = 18, .width = 8};
-    config.detector = small_decoder();
+    config.detector = test::small_detector(Mode::offline);
     return config;
   }
 };
