@@ -20,9 +20,10 @@ Config config_of(const std::string& weights) {
   if (weights.empty()) return {};
   check_choice({.file = weights});
   std::optional<Config> config = config::config_in(weights);
-  check<InputError>(config.has_value(), "", weights,
-                    ": carries no configuration, which only the files of visage train do; leave out --weights for a "
-                    "ResNet-50, or copy data.path, class_names and num_classes into the configuration of the weights");
+  check<InputError>(
+      config.has_value(), "", weights,
+      ": carries no configuration, which only the files of visage train do; leave out --weights for a "
+      "ResNet-50, or copy train.data.path, class_names and num_classes into the configuration of the weights");
   return *std::move(config);
 }
 
